@@ -1,0 +1,227 @@
+"""Every dimension of the model, in one frozen value, and the presets.
+
+`full` is SAM 3's detector as facebookresearch/sam3 builds it. `small` is the product. `nano` differs
+from SAM 3 where its size needs it: convolutional stem, lateral connections, separable convolutions,
+one pixel decoder pass a picture instead of one a prompt, and first queries taken from the picture.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from sam3_edge.errors import UsageError
+
+IMAGE_SIZE_MULTIPLE = 14
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkConfig:
+    """The vision transformer.
+
+    stem: "patch" is one convolution of size and stride `stride`; "conv" a pyramid of 3x3
+        convolutions of stride two with `stem_channels` at strides 2, 4, 8 ...
+    pretrain_image_size: its token grid is the tile of the absolute positions.
+    """
+
+    width: int = 1024
+    depth: int = 32
+    heads: int = 16
+    mlp_ratio: float = 4.625
+    stride: int = 14
+    window: int = 24
+    global_blocks: tuple[int, ...] = (7, 15, 23, 31)
+    pretrain_image_size: int = 336
+    drop_path: float = 0.1
+    stem: Literal["patch", "conv"] = "patch"
+    stem_channels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeckConfig:
+    """scales: of the maps relative to the tokens; the last `scalp` are computed and dropped by the
+    reference, and exist here only as parameters. laterals: add the stem's maps (stem "conv").
+    """
+
+    scales: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
+    scalp: int = 1
+    laterals: bool = False
+    separable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextConfig:
+    """projection_width: of CLIP's pooled projection, which the detector never reads; 0: none."""
+
+    width: int = 1024
+    heads: int = 16
+    layers: int = 24
+    context_length: int = 32
+    vocabulary: int = 49408
+    projection_width: int = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeometryConfig:
+    """num_exemplars: E, slots of the decoder graph (the class token and E - 1 boxes).
+    points: the reference's point projections, which the detector never reads.
+    """
+
+    layers: int = 3
+    roi_size: int = 7
+    num_exemplars: int = 8
+    points: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderConfig:
+    """query_init: "learned" embeddings, or "proposals": boxes and contents of the best cells of a
+    dense head on the 2s map, scored against the prompt.
+    """
+
+    layers: int = 6
+    num_queries: int = 200
+    query_init: Literal["learned", "proposals"] = "learned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentationConfig:
+    """pixels_from: "encoder" decodes the prompt's fused tokens into pixels (SAM 3), "image" the
+    picture's own maps, once for all prompts. stages: convolutions of the pixel decoder; SAM 3
+    builds three and runs two.
+    """
+
+    stages: int = 3
+    pixels_from: Literal["encoder", "image"] = "encoder"
+    semantic: bool = True
+    separable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """image_size: S, pixels of the square input. d_model: C, channels after the neck.
+
+    Raises UsageError for an image size that the patches or the stem do not divide.
+    """
+
+    preset: str
+    image_size: int = 1008
+    d_model: int = 256
+    heads: int = 8
+    feedforward: int = 2048
+    fusion_layers: int = 6
+    dropout: float = 0.1
+    trunk: TrunkConfig = field(default_factory=TrunkConfig)
+    neck: NeckConfig = field(default_factory=NeckConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    geometry: GeometryConfig = field(default_factory=GeometryConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+
+    def __post_init__(self) -> None:
+        for divisor, reason in (
+            (IMAGE_SIZE_MULTIPLE, "SAM 3's patches are 14 pixels wide"),
+            (self.trunk.stride, f"one token of {self.preset} covers {self.trunk.stride} pixels"),
+        ):
+            if self.image_size <= 0 or self.image_size % divisor:
+                below = self.image_size // divisor * divisor
+                raise UsageError(
+                    f"image size: expected a multiple of {divisor} ({reason}), got "
+                    f"{self.image_size}; use {max(below, divisor)} or {below + divisor}"
+                )
+
+    @property
+    def tokens_per_side(self) -> int:
+        """s: the token grid is (s, s)."""
+        return self.image_size // self.trunk.stride
+
+    @property
+    def num_queries(self) -> int:
+        return self.decoder.num_queries
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+FULL = ModelConfig(preset="full")
+
+JOURNEY = ModelConfig(
+    preset="journey",
+    trunk=TrunkConfig(depth=16, global_blocks=(3, 7, 11, 15)),
+    text=TextConfig(layers=16),
+    decoder=DecoderConfig(num_queries=100),
+)
+
+SMALL = ModelConfig(
+    preset="small",
+    image_size=252,
+    trunk=TrunkConfig(
+        width=768,
+        depth=16,
+        heads=12,
+        mlp_ratio=4.0,
+        window=6,
+        global_blocks=(3, 7, 11, 15),
+        pretrain_image_size=252,
+    ),
+    text=TextConfig(width=512, heads=8, layers=12),
+    decoder=DecoderConfig(layers=4, num_queries=100),
+)
+
+NANO = ModelConfig(
+    preset="nano",
+    image_size=336,
+    d_model=96,
+    heads=4,
+    feedforward=256,
+    fusion_layers=1,
+    dropout=0.0,
+    trunk=TrunkConfig(
+        width=192,
+        depth=4,
+        heads=6,
+        mlp_ratio=3.0,
+        stride=16,
+        window=7,
+        global_blocks=(1, 3),
+        pretrain_image_size=336,
+        drop_path=0.0,
+        stem="conv",
+        stem_channels=(24, 48, 96),
+    ),
+    neck=NeckConfig(scales=(4.0, 2.0, 1.0), scalp=0, laterals=True, separable=True),
+    text=TextConfig(width=64, heads=4, layers=3, projection_width=0),
+    geometry=GeometryConfig(layers=1, points=False),
+    decoder=DecoderConfig(layers=3, num_queries=48, query_init="proposals"),
+    segmentation=SegmentationConfig(stages=2, pixels_from="image", semantic=False, separable=True),
+)
+
+TINY = ModelConfig(
+    preset="tiny",
+    image_size=252,
+    d_model=64,
+    feedforward=128,
+    fusion_layers=2,
+    dropout=0.0,
+    trunk=TrunkConfig(
+        width=64,
+        depth=4,
+        heads=4,
+        mlp_ratio=4.0,
+        window=6,
+        global_blocks=(1, 3),
+        pretrain_image_size=126,
+        drop_path=0.0,
+    ),
+    text=TextConfig(width=32, heads=4, layers=3),
+    geometry=GeometryConfig(layers=2),
+    decoder=DecoderConfig(layers=3, num_queries=20),
+)
+
+PRESETS: dict[str, ModelConfig] = {c.preset: c for c in (FULL, JOURNEY, SMALL, NANO, TINY)}
+
+
+def preset(name: str, *, image_size: int | None = None) -> ModelConfig:
+    """The named preset, at another input size if one is given. Raises UsageError."""
+    if name not in PRESETS:
+        raise UsageError(f"model preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+    config = PRESETS[name]
+    return config if image_size is None else replace(config, image_size=image_size)

@@ -1,0 +1,153 @@
+"""The decoder: queries become objects, and a presence token says whether there are any.
+
+Iterative box refinement and box-relative position bias in log space. Sources: Deformable DETR
+(arXiv:2010.04159), DAB-DETR (arXiv:2201.12329), PlainDETR (arXiv:2308.01904), and
+facebookresearch/sam3 for how they are put together.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam3_edge.training.model.config import ModelConfig
+from sam3_edge.training.model.layers import (
+    MLP,
+    Attention,
+    cxcywh_to_xyxy,
+    inverse_sigmoid,
+    sine_embedding,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedQueries:
+    """queries: (L, N, Q, C), normed. boxes: (L, N, Q, 4) cxcywh in 0..1. presence: (L, N, 1)."""
+
+    queries: Tensor
+    boxes: Tensor
+    presence: Tensor
+
+
+class DecoderLayer(nn.Module):
+    """Post-norm: self-attention, attention to the prompt, to the picture, feed-forward."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, drop = config.d_model, config.dropout
+        self.cross_attn = Attention(width, config.heads, drop)
+        self.norm1 = nn.LayerNorm(width)
+        self.ca_text = Attention(width, config.heads, drop)
+        self.catext_norm = nn.LayerNorm(width)
+        self.self_attn = Attention(width, config.heads, drop)
+        self.norm2 = nn.LayerNorm(width)
+        self.linear1 = nn.Linear(width, config.feedforward)
+        self.linear2 = nn.Linear(config.feedforward, width)
+        self.norm3 = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(drop)
+
+    def forward(
+        self,
+        x: Tensor,
+        position: Tensor,
+        prompt: Tensor,
+        prompt_bias: Tensor,
+        tokens: Tensor,
+        keys: Tensor,
+        box_bias: Tensor,
+    ) -> Tensor:
+        """x, position: (N, 1 + Q, C), presence token first. tokens, keys: (N, s*s, C), the keys
+        with positions. box_bias: (N, heads, 1 + Q, s*s).
+        """
+        q = x + position
+        x = self.norm2(x + self.dropout(self.self_attn(q, q, x)))
+        attended = self.ca_text(x + position, prompt, prompt, prompt_bias)
+        x = self.catext_norm(x + self.dropout(attended))
+        attended = self.cross_attn(x + position, keys, tokens, box_bias)
+        x = self.norm1(x + self.dropout(attended))
+        y = self.linear2(self.dropout(F.relu(self.linear1(x))))
+        out: Tensor = self.norm3(x + self.dropout(y))
+        return out
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, decoder = config.d_model, config.decoder
+        self.side = config.tokens_per_side
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(decoder.layers))
+        self.norm = nn.LayerNorm(width)
+        self.bbox_embed = MLP((width, width, width, 4))
+        self.query_embed = nn.Embedding(decoder.num_queries, width)
+        if decoder.query_init == "learned":
+            self.reference_points = nn.Embedding(decoder.num_queries, 4)
+        self.boxRPB_embed_x = MLP((2, width, config.heads))
+        self.boxRPB_embed_y = MLP((2, width, config.heads))
+        self.presence_token = nn.Embedding(1, width)
+        self.presence_token_head = MLP((width, width, width, 1))
+        self.presence_token_out_norm = nn.LayerNorm(width)
+        self.ref_point_head = MLP((2 * width, width, width))
+
+    def learned_queries(self, batch: int) -> tuple[Tensor, Tensor]:
+        """(N, Q, C) contents and (N, Q, 4) first boxes, the same for every picture."""
+        contents = self.query_embed.weight.expand(batch, -1, -1)
+        boxes = self.reference_points.weight.sigmoid().expand(batch, -1, -1)
+        return contents, boxes
+
+    def forward(
+        self,
+        contents: Tensor,
+        boxes: Tensor,
+        prompt: Tensor,
+        prompt_bias: Tensor,
+        tokens: Tensor,
+        position: Tensor,
+    ) -> DecodedQueries:
+        """contents (N, Q, C), boxes (N, Q, 4) cxcywh in 0..1, prompt (N, K, C) and its bias,
+        tokens (N, s*s, C), position (1, s*s, C).
+        """
+        presence = self.presence_token.weight.expand(contents.shape[0], 1, -1)
+        x = torch.cat((presence, contents), dim=1)
+        keys = tokens + position
+        queries, refined, presences = [], [], []
+        for layer in self.layers:
+            reference = boxes.detach()
+            x = layer(
+                x, self._positions(reference), prompt, prompt_bias, tokens, keys,
+                self._box_bias(reference),
+            )  # fmt: skip
+            presences.append(self.presence_token_head(self.presence_token_out_norm(x[:, :1])))
+            queries.append(self.norm(x[:, 1:]))
+            # From the box with its gradient: the layer before learns from this one's error too.
+            boxes = (inverse_sigmoid(boxes) + self.bbox_embed(queries[-1])).sigmoid()
+            refined.append(boxes)
+        return DecodedQueries(
+            queries=torch.stack(queries),
+            boxes=torch.stack(refined),
+            presence=torch.stack(presences).squeeze(-1),
+        )
+
+    def _positions(self, boxes: Tensor) -> Tensor:
+        """(N, Q, 4) -> (N, 1 + Q, C): where each query looks; the presence token is nowhere."""
+        half = self.ref_point_head.layers[0].in_features // 4
+        cx, cy, w, h = boxes.unbind(-1)
+        embedded = torch.cat([sine_embedding(v, half) for v in (cy, cx, w, h)], dim=-1)
+        return F.pad(self.ref_point_head(embedded), (0, 0, 1, 0))
+
+    def _box_bias(self, boxes: Tensor) -> Tensor:
+        """(N, Q, 4) -> (N, heads, 1 + Q, s*s): signed log distance of each token to the box's
+        edges, through an MLP per axis; zero for the presence token.
+        """
+        cells = torch.arange(self.side, dtype=boxes.dtype, device=boxes.device) / self.side
+        corners = cxcywh_to_xyxy(boxes)
+        across = self.boxRPB_embed_x(self._log_distance(cells, corners[..., 0::2]))
+        down = self.boxRPB_embed_y(self._log_distance(cells, corners[..., 1::2]))
+        bias = down[:, :, :, None] + across[:, :, None]
+        return F.pad(bias.flatten(2, 3).permute(0, 3, 1, 2), (0, 0, 1, 0))
+
+    @staticmethod
+    def _log_distance(cells: Tensor, edges: Tensor) -> Tensor:
+        """(s,), (N, Q, 2) -> (N, Q, s, 2), sign(d) log2(|8 d| + 1) / log2(8)."""
+        distance = (cells[:, None] - edges[:, :, None, :]) * 8.0
+        return distance.sign() * (distance.abs() + 1.0).log2() / 3.0

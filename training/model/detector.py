@@ -1,0 +1,187 @@
+"""The whole detector, as the four parts that are exported apart.
+
+    images -> encode_image ─────────────┐
+    token_ids -> encode_text ───────────┼─> decode -> DetectorOutput
+    exemplar boxes -> encode_exemplars ─┘
+
+Modules carry the names of the reference's checkpoint, so that it loads as it is.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sam3_edge.training.model.config import ModelConfig
+from sam3_edge.training.model.decoder import Decoder
+from sam3_edge.training.model.fusion import FusionEncoder
+from sam3_edge.training.model.geometry import GeometryEncoder
+from sam3_edge.training.model.initialise import initialise
+from sam3_edge.training.model.layers import padding_bias, sine_position_map
+from sam3_edge.training.model.neck import Neck
+from sam3_edge.training.model.outputs import DetectorOutput, ImageFeatures
+from sam3_edge.training.model.proposals import ProposalHead
+from sam3_edge.training.model.scoring import MAX_LOGIT, DotProductScoring
+from sam3_edge.training.model.segmentation import SegmentationHead
+from sam3_edge.training.model.text import TextEncoder
+from sam3_edge.training.model.trunk import Trunk
+
+
+class VisionBackbone(nn.Module):
+    """images (B, 3, S, S), -1..1 -> three maps, finest first."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.trunk = Trunk(config)
+        neck = Neck(config)
+        self.convs, self.laterals = neck.convs, neck.laterals
+        self._neck = (neck,)  # In a tuple: its parameters belong to this module's names.
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        tokens, stem_maps = self.trunk(images)
+        maps: tuple[Tensor, Tensor, Tensor] = self._neck[0](tokens, stem_maps)
+        return maps
+
+
+class Backbone(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.vision_backbone = VisionBackbone(config)
+        self.language_backbone = TextEncoder(config)
+
+
+class Transformer(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.encoder = FusionEncoder(config)
+        self.decoder = Decoder(config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExemplarBoxes:
+    """boxes: (N, M, 4) cxcywh in 0..1. labels: (N, M) int64, 1 wanted, 0 not wanted.
+    padding: (N, M) bool, True = no box.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    padding: Tensor
+
+
+class Detector(nn.Module):
+    """SAM 3's image detector, with the dimensions of `config`."""
+
+    position: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config)
+        self.geometry_encoder = GeometryEncoder(config)
+        self.transformer = Transformer(config)
+        self.dot_prod_scoring = DotProductScoring(config)
+        self.segmentation_head = SegmentationHead(config)
+        self.proposals = (
+            ProposalHead(config) if config.decoder.query_init == "proposals" else None
+        )
+        position = sine_position_map(config.tokens_per_side, config.d_model)
+        self.register_buffer("position", position.flatten(1).t()[None], persistent=False)
+        initialise(self)
+
+    def forward(
+        self,
+        images: Tensor,
+        token_ids: Tensor,
+        image_index: Tensor,
+        exemplars: ExemplarBoxes | None = None,
+    ) -> DetectorOutput:
+        """images (B, S, S, 3) uint8 RGB, token_ids (N, 32) int64 and image_index (N,) int64: which
+        picture each prompt is asked about. Exemplars are boxes in that same picture.
+        """
+        features = self.encode_image(images)
+        text, text_mask = self.encode_text(token_ids)
+        if exemplars is None:
+            extra = text[:, :0]
+            no_token = torch.zeros_like(text_mask[:, :1])
+            mask = torch.cat((text_mask, no_token), dim=1)
+        else:
+            extra = self.encode_exemplars(features.maps[2][image_index], exemplars)
+            no_token = torch.ones_like(text_mask[:, :1])
+            first = torch.zeros_like(text_mask[:, :1])
+            mask = torch.cat((text_mask, no_token, first, exemplars.padding), dim=1)
+        return self.decode(features, text, extra, mask, image_index)
+
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """images: (B, S, S, 3) uint8 RGB. Cast comes first: TensorRT cannot transpose uint8."""
+        scaled = images.float() / 127.5 - 1.0
+        maps = self.backbone.vision_backbone(scaled.permute(0, 3, 1, 2))
+        tokens = maps[2].flatten(2).transpose(1, 2)
+        token = self.geometry_encoder.image_token(tokens, self.position)
+        return ImageFeatures(maps=maps, image_token=token)
+
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 32) int64 -> features (N, 32, C), mask (N, 32) bool, True = padding."""
+        encoded: tuple[Tensor, Tensor] = self.backbone.language_backbone(token_ids)
+        return encoded
+
+    def encode_exemplars(self, coarsest: Tensor, exemplars: ExemplarBoxes) -> Tensor:
+        """coarsest (N, C, s, s) -> (N, 1 + M, C), the class token first."""
+        tokens = coarsest.flatten(2).transpose(1, 2)
+        encoded: Tensor = self.geometry_encoder(
+            exemplars.boxes, exemplars.labels, exemplars.padding, tokens, self.position
+        )
+        return encoded
+
+    def decode(
+        self,
+        features: ImageFeatures,
+        text: Tensor,
+        exemplars: Tensor,
+        prompt_mask: Tensor,
+        image_index: Tensor | None,
+    ) -> DetectorOutput:
+        """text (N, 32, C), exemplars (N, E, C), prompt_mask (N, 33 + E) bool, True = not attended
+        to: text, the image token, exemplars. image_index: (N,), or None when B = 1.
+        """
+
+        def per_prompt(x: Tensor) -> Tensor:
+            if image_index is not None:
+                return x[image_index]
+            return x.expand(text.shape[0], *[-1] * (x.ndim - 1))
+
+        prompt = torch.cat((text, per_prompt(features.image_token), exemplars), dim=1)
+        bias = padding_bias(prompt_mask, prompt)
+        tokens = per_prompt(features.maps[2].flatten(2).transpose(1, 2))
+        fused = self.transformer.encoder(tokens, self.position, prompt, bias)
+        embedding = self.dot_prod_scoring.embed_prompt(prompt, prompt_mask)
+
+        decoder = self.transformer.decoder
+        if self.proposals is None:
+            contents, boxes = decoder.learned_queries(text.shape[0])
+            prior = dense = None
+        else:
+            proposed = self.proposals(features.maps[1], embedding, image_index)
+            contents = proposed.contents + decoder.query_embed.weight
+            boxes, prior, dense = proposed.boxes, proposed.logits, proposed.dense
+        decoded = decoder(contents, boxes, prompt, bias, fused, self.position)
+        logits = self.dot_prod_scoring(decoded.queries, embedding)
+        if prior is not None:
+            # The decoder corrects the proposal's score, as it corrects its box.
+            logits = (logits + prior.detach()).clamp(-MAX_LOGIT, MAX_LOGIT)
+
+        head = self.segmentation_head
+        if head.pixels_from == "encoder":
+            maps = tuple(per_prompt(m) for m in features.maps)
+            pixels = head.pixels(maps, fused, prompt, bias)
+            instance = head.instance_pixels(pixels)
+        else:
+            pixels = head.pixels(features.maps, fused, prompt, bias)
+            instance = per_prompt(head.instance_pixels(pixels))
+        return DetectorOutput(
+            logits=logits,
+            presence=decoded.presence,
+            boxes=decoded.boxes,
+            masks=head.mask_predictor(decoded.queries[-1], instance),
+            semantic=head.semantic(pixels),
+            proposals=dense,
+        )

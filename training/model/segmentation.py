@@ -1,0 +1,81 @@
+"""Masks: every query's embedding against every pixel's. Source: MaskFormer (arXiv:2107.06278)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam3_edge.training.model.config import ModelConfig
+from sam3_edge.training.model.layers import MLP, Attention, convolution
+
+
+class PixelDecoder(nn.Module):
+    """Three maps, finest first -> (B, C, 4s, 4s), from the coarsest up."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, segmentation = config.d_model, config.segmentation
+        self.conv_layers = nn.ModuleList(
+            convolution(width, separable=segmentation.separable)
+            for _ in range(segmentation.stages)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(8, width) for _ in range(segmentation.stages))
+
+    def forward(self, finest: Tensor, middle: Tensor, coarsest: Tensor) -> Tensor:
+        x = coarsest
+        for i, finer in enumerate((middle, finest)):
+            x = finer + F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = F.relu(self.norms[i](self.conv_layers[i](x)))
+        return x
+
+
+class MaskPredictor(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mask_embed = MLP((width, width, width, width))
+
+    def forward(self, queries: Tensor, pixels: Tensor) -> Tensor:
+        """queries (N, Q, C), pixels (N or 1, C, h, w) -> (N, Q, h, w) logits."""
+        flat = torch.matmul(self.mask_embed(queries), pixels.flatten(2))
+        return flat.unflatten(-1, pixels.shape[-2:])
+
+
+class SegmentationHead(nn.Module):
+    """Instance masks of every query and, where configured, one semantic mask of the prompt."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.d_model
+        self.pixels_from = config.segmentation.pixels_from
+        self.pixel_decoder = PixelDecoder(config)
+        if self.pixels_from == "encoder":
+            self.cross_attend_prompt = Attention(width, config.heads)
+            self.cross_attn_norm = nn.LayerNorm(width)
+        self.mask_predictor = MaskPredictor(width)
+        self.instance_seg_head = nn.Conv2d(width, width, 1)
+        self.semantic_seg_head = nn.Conv2d(width, 1, 1) if config.segmentation.semantic else None
+
+    def pixels(
+        self,
+        maps: tuple[Tensor, Tensor, Tensor],
+        fused: Tensor,
+        prompt: Tensor,
+        prompt_bias: Tensor,
+    ) -> Tensor:
+        """maps of N pictures (or of the pictures themselves with pixels_from "image"), fused tokens
+        (N, s*s, C), the prompt (N, K, C) and its bias -> (N or B, C, 4s, 4s).
+        """
+        finest, middle, coarsest = maps
+        if self.pixels_from == "encoder":
+            attended = self.cross_attend_prompt(
+                self.cross_attn_norm(fused), prompt, prompt, prompt_bias
+            )
+            coarsest = (fused + attended).transpose(1, 2).unflatten(-1, coarsest.shape[-2:])
+        y: Tensor = self.pixel_decoder(finest, middle, coarsest)
+        return y
+
+    def instance_pixels(self, pixels: Tensor) -> Tensor:
+        y: Tensor = self.instance_seg_head(pixels)
+        return y
+
+    def semantic(self, pixels: Tensor) -> Tensor | None:
+        return None if self.semantic_seg_head is None else self.semantic_seg_head(pixels)
