@@ -17,8 +17,8 @@ IMAGE_SIZE_MULTIPLE = 14
 class TrunkConfig:
     """The vision transformer.
 
-    stem: "patch" is one convolution of size and stride `stride`; "conv" a pyramid of 3x3
-        convolutions of stride two with `stem_channels` at strides 2, 4, 8 ...
+    stem: "patch" is one convolution of size and stride `stride`; "conv" a pyramid of small ones,
+        `stem_channels` wide, whose `stem_strides` multiply to `stride`.
     pretrain_image_size: its token grid is the tile of the absolute positions.
     """
 
@@ -33,6 +33,7 @@ class TrunkConfig:
     drop_path: float = 0.1
     stem: Literal["patch", "conv"] = "patch"
     stem_channels: tuple[int, ...] = ()
+    stem_strides: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,13 +180,14 @@ NANO = ModelConfig(
         depth=4,
         heads=6,
         mlp_ratio=3.0,
-        stride=16,
+        stride=24,
         window=7,
         global_blocks=(1, 3),
         pretrain_image_size=336,
         drop_path=0.0,
         stem="conv",
         stem_channels=(24, 48, 96),
+        stem_strides=(3, 2, 2, 2),
     ),
     neck=NeckConfig(scales=(4.0, 2.0, 1.0), scalp=0, laterals=True, separable=True),
     text=TextConfig(width=64, heads=4, layers=3, projection_width=0),

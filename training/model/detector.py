@@ -17,7 +17,7 @@ from sam3_edge.training.model.decoder import Decoder
 from sam3_edge.training.model.fusion import FusionEncoder
 from sam3_edge.training.model.geometry import GeometryEncoder
 from sam3_edge.training.model.initialise import initialise
-from sam3_edge.training.model.layers import padding_bias, sine_position_map
+from sam3_edge.training.model.layers import padding_bias, per_prompt, sine_position_map
 from sam3_edge.training.model.neck import Neck
 from sam3_edge.training.model.outputs import DetectorOutput, ImageFeatures
 from sam3_edge.training.model.proposals import ProposalHead
@@ -96,8 +96,13 @@ class Detector(nn.Module):
         exemplars: ExemplarBoxes | None = None,
     ) -> DetectorOutput:
         """images (B, S, S, 3) uint8 RGB, token_ids (N, 32) int64 and image_index (N,) int64: which
-        picture each prompt is asked about. Exemplars are boxes in that same picture.
+        picture each prompt is asked about, ascending. Exemplars are boxes in that same picture.
         """
+        if bool((image_index.diff() < 0).any()):
+            raise ValueError(
+                f"image_index: expected ascending values, got {image_index.tolist()}; "
+                "sort the prompts by picture"
+            )
         features = self.encode_image(images)
         text, text_mask = self.encode_text(token_ids)
         if exemplars is None:
@@ -144,20 +149,17 @@ class Detector(nn.Module):
         to: text, the image token, exemplars. image_index: (N,), or None when B = 1.
         """
 
-        def per_prompt(x: Tensor) -> Tensor:
-            if image_index is not None:
-                return x[image_index]
-            return x.expand(text.shape[0], *[-1] * (x.ndim - 1))
-
-        prompt = torch.cat((text, per_prompt(features.image_token), exemplars), dim=1)
+        n = text.shape[0]
+        image_token = per_prompt(features.image_token, image_index, n)
+        prompt = torch.cat((text, image_token, exemplars), dim=1)
         bias = padding_bias(prompt_mask, prompt)
-        tokens = per_prompt(features.maps[2].flatten(2).transpose(1, 2))
+        tokens = per_prompt(features.maps[2].flatten(2).transpose(1, 2), image_index, n)
         fused = self.transformer.encoder(tokens, self.position, prompt, bias)
         embedding = self.dot_prod_scoring.embed_prompt(prompt, prompt_mask)
 
         decoder = self.transformer.decoder
         if self.proposals is None:
-            contents, boxes = decoder.learned_queries(text.shape[0])
+            contents, boxes = decoder.learned_queries(n)
             prior = dense = None
         else:
             proposed = self.proposals(features.maps[1], embedding, image_index)
@@ -168,20 +170,14 @@ class Detector(nn.Module):
         if prior is not None:
             # The decoder corrects the proposal's score, as it corrects its box.
             logits = (logits + prior.detach()).clamp(-MAX_LOGIT, MAX_LOGIT)
-
-        head = self.segmentation_head
-        if head.pixels_from == "encoder":
-            maps = tuple(per_prompt(m) for m in features.maps)
-            pixels = head.pixels(maps, fused, prompt, bias)
-            instance = head.instance_pixels(pixels)
-        else:
-            pixels = head.pixels(features.maps, fused, prompt, bias)
-            instance = per_prompt(head.instance_pixels(pixels))
+        masks, semantic = self.segmentation_head(
+            decoded.queries[-1], features.maps, fused, prompt, bias, image_index
+        )
         return DetectorOutput(
             logits=logits,
             presence=decoded.presence,
             boxes=decoded.boxes,
-            masks=head.mask_predictor(decoded.queries[-1], instance),
-            semantic=head.semantic(pixels),
+            masks=masks,
+            semantic=semantic,
             proposals=dense,
         )

@@ -113,6 +113,26 @@ def convolution(width: int, *, separable: bool) -> nn.Module:
     )
 
 
+def per_prompt(x: Tensor, image_index: Tensor | None, num_prompts: int) -> Tensor:
+    """(B, ...) of the pictures -> (N, ...) of the prompts; no index means one picture for all."""
+    if image_index is None:
+        return x.expand(num_prompts, *[-1] * (x.ndim - 1))
+    return x.index_select(0, image_index)
+
+
+def multiply_per_image(a: Tensor, b: Tensor, image_index: Tensor | None) -> Tensor:
+    """a (N, L, C) of the prompts times b (B, C, K) of their pictures -> (N, L, K).
+
+    Prompts about one picture stand together and are multiplied together, so that b is never copied
+    per prompt.
+    """
+    if image_index is None:
+        return torch.matmul(a, b)
+    counts = torch.bincount(image_index, minlength=b.shape[0]).tolist()
+    groups = zip(a.split(counts), b, strict=True)
+    return torch.cat([(g.flatten(0, 1) @ x).unflatten(0, g.shape[:2]) for g, x in groups])
+
+
 def inverse_sigmoid(x: Tensor, eps: float = 1e-3) -> Tensor:
     """log(x / (1 - x)), both sides kept above eps, as the reference does."""
     x = x.clamp(0.0, 1.0)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam3_edge.training.model.config import ModelConfig
-from sam3_edge.training.model.layers import MASKED, convolution
+from sam3_edge.training.model.layers import MASKED, convolution, multiply_per_image, per_prompt
 from sam3_edge.training.model.outputs import ProposalOutput
 
 PRIOR = 0.01
@@ -53,25 +53,22 @@ class ProposalHead(nn.Module):
     ) -> Proposals:
         """middle (B, C, 2s, 2s), prompt_embedding (N, C), image_index (N,) or None for B = 1."""
         shared = self.shared(middle)
-        embedded = self.embed(shared).flatten(2).transpose(1, 2)
-        boxes = self._boxes(self.size(shared)).flatten(1, 2)
-        if image_index is None:
-            batch = prompt_embedding.shape[0]
-            embedded = embedded.expand(batch, -1, -1)
-            boxes = boxes.expand(batch, -1, -1)
-        else:
-            embedded, boxes = embedded[image_index], boxes[image_index]
-        scale = prompt_embedding.shape[-1] ** -0.5
-        logits = (embedded @ prompt_embedding[..., None]).squeeze(-1) * scale + self.bias
-        logits = logits.unflatten(-1, (self.side, self.side))
-        best = self._peaks(logits).flatten(1).topk(self.num_queries, dim=1).indices
+        embedded = self.embed(shared).flatten(2)
+        scores = multiply_per_image(prompt_embedding[:, None], embedded, image_index)[:, 0]
+        logits = scores * prompt_embedding.shape[-1] ** -0.5 + self.bias
+        best = self._peaks(logits).topk(self.num_queries, dim=1).indices
+        n = prompt_embedding.shape[0]
+        boxes = per_prompt(self._boxes(self.size(shared)).flatten(1, 2), image_index, n)
+        cells = per_prompt(embedded.transpose(1, 2), image_index, n)
         every = best[..., None]
+        contents = cells.gather(1, every.expand(-1, -1, cells.shape[-1]))
         return Proposals(
-            contents=self.content(embedded.gather(1, every.expand(-1, -1, embedded.shape[-1]))),
+            contents=self.content(contents),
             boxes=boxes.gather(1, every.expand(-1, -1, 4)),
-            logits=logits.flatten(1).gather(1, best),
+            logits=logits.gather(1, best),
             dense=ProposalOutput(
-                logits=logits, boxes=boxes.unflatten(1, (self.side, self.side))
+                logits=logits.unflatten(1, (self.side, self.side)),
+                boxes=boxes.unflatten(1, (self.side, self.side)),
             ),
         )
 
@@ -83,8 +80,8 @@ class ProposalHead(nn.Module):
         size = (raw[..., 2:] - 2.2).sigmoid()
         return torch.cat((centre, size), dim=-1).clamp(0.0, 1.0)
 
-    @staticmethod
-    def _peaks(logits: Tensor) -> Tensor:
-        """(N, g, g): the logits of local maxima; everything else is put far below them."""
-        highest = F.max_pool2d(logits[:, None], 3, stride=1, padding=1)[:, 0]
+    def _peaks(self, logits: Tensor) -> Tensor:
+        """(N, g*g): the logits of local maxima; everything else is put far below them."""
+        square = logits.unflatten(1, (1, self.side, self.side))
+        highest = F.max_pool2d(square, 3, stride=1, padding=1).flatten(1)
         return logits + (logits < highest).to(logits.dtype) * MASKED

@@ -1,11 +1,10 @@
 """Masks: every query's embedding against every pixel's. Source: MaskFormer (arXiv:2107.06278)."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam3_edge.training.model.config import ModelConfig
-from sam3_edge.training.model.layers import MLP, Attention, convolution
+from sam3_edge.training.model.layers import MLP, Attention, convolution, multiply_per_image, per_prompt
 
 
 class PixelDecoder(nn.Module):
@@ -33,9 +32,9 @@ class MaskPredictor(nn.Module):
         super().__init__()
         self.mask_embed = MLP((width, width, width, width))
 
-    def forward(self, queries: Tensor, pixels: Tensor) -> Tensor:
-        """queries (N, Q, C), pixels (N or 1, C, h, w) -> (N, Q, h, w) logits."""
-        flat = torch.matmul(self.mask_embed(queries), pixels.flatten(2))
+    def forward(self, queries: Tensor, pixels: Tensor, image_index: Tensor | None) -> Tensor:
+        """queries (N, Q, C), pixels (B, C, h, w) -> (N, Q, h, w) logits."""
+        flat = multiply_per_image(self.mask_embed(queries), pixels.flatten(2), image_index)
         return flat.unflatten(-1, pixels.shape[-2:])
 
 
@@ -54,28 +53,28 @@ class SegmentationHead(nn.Module):
         self.instance_seg_head = nn.Conv2d(width, width, 1)
         self.semantic_seg_head = nn.Conv2d(width, 1, 1) if config.segmentation.semantic else None
 
-    def pixels(
+    def forward(
         self,
+        queries: Tensor,
         maps: tuple[Tensor, Tensor, Tensor],
         fused: Tensor,
         prompt: Tensor,
         prompt_bias: Tensor,
-    ) -> Tensor:
-        """maps of N pictures (or of the pictures themselves with pixels_from "image"), fused tokens
-        (N, s*s, C), the prompt (N, K, C) and its bias -> (N or B, C, 4s, 4s).
+        image_index: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """queries (N, Q, C), maps of the B pictures, fused tokens (N, s*s, C), prompt (N, K, C) and
+        its bias -> instance logits (N, Q, 4s, 4s), semantic logits (N, 1, 4s, 4s) or None.
         """
-        finest, middle, coarsest = maps
+        pixel_index = image_index
         if self.pixels_from == "encoder":
             attended = self.cross_attend_prompt(
                 self.cross_attn_norm(fused), prompt, prompt, prompt_bias
             )
-            coarsest = (fused + attended).transpose(1, 2).unflatten(-1, coarsest.shape[-2:])
-        y: Tensor = self.pixel_decoder(finest, middle, coarsest)
-        return y
-
-    def instance_pixels(self, pixels: Tensor) -> Tensor:
-        y: Tensor = self.instance_seg_head(pixels)
-        return y
-
-    def semantic(self, pixels: Tensor) -> Tensor | None:
-        return None if self.semantic_seg_head is None else self.semantic_seg_head(pixels)
+            coarsest = (fused + attended).transpose(1, 2).unflatten(-1, maps[2].shape[-2:])
+            n = queries.shape[0]
+            maps = (*(per_prompt(m, image_index, n) for m in maps[:2]), coarsest)
+            pixel_index = None
+        pixels = self.pixel_decoder(*maps)
+        masks = self.mask_predictor(queries, self.instance_seg_head(pixels), pixel_index)
+        semantic = None if self.semantic_seg_head is None else self.semantic_seg_head(pixels)
+        return masks, semantic

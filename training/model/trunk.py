@@ -114,9 +114,9 @@ class PatchEmbed(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """3x3 convolutions of stride two down to the tokens; keeps the maps at strides 4 and 8.
+    """A few strided convolutions down to the tokens; keeps the maps at 4s and 2s.
 
-    images (B, 3, S, S) -> tokens (B, width, s, s), laterals (B, c1, S/4, S/4), (B, c2, S/8, S/8).
+    images (B, 3, S, S) -> tokens (B, width, s, s), laterals (B, c1, 4s, 4s), (B, c2, 2s, 2s).
     Early convolutions: arXiv:2106.14881.
     """
 
@@ -124,15 +124,10 @@ class ConvStem(nn.Module):
         super().__init__()
         widths = (3, *config.stem_channels, config.width)
         self.stages = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()
-            )
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            convolution_norm_relu(a, b, stride)
+            for a, b, stride in zip(widths[:-1], widths[1:], config.stem_strides, strict=True)
         )
-        c = config.stem_channels[-1]
-        self.refine = nn.Sequential(
-            nn.Conv2d(c, c, 3, padding=1, bias=False), nn.BatchNorm2d(c), nn.ReLU()
-        )
+        self.refine = convolution_norm_relu(widths[-2], widths[-2], 1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         maps = [images]
@@ -141,6 +136,16 @@ class ConvStem(nn.Module):
         maps[-1] = maps[-1] + self.refine(maps[-1])
         tokens: Tensor = self.stages[-1](maps[-1])
         return tokens, tuple(maps[-2:])
+
+
+def convolution_norm_relu(width_in: int, width_out: int, stride: int) -> nn.Sequential:
+    """3x3 for strides one and two, 5x5 for three: neighbours overlap by a pixel or more."""
+    kernel = max(2 * stride - 1, 3)
+    return nn.Sequential(
+        nn.Conv2d(width_in, width_out, kernel, stride=stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(width_out),
+        nn.ReLU(),
+    )
 
 
 class Trunk(nn.Module):

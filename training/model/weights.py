@@ -1,20 +1,41 @@
-"""Between a reference checkpoint's names and this model's."""
+"""Weights on disk: .safetensors with the reference's names, and what they were trained as.
 
-import json
+A file this project writes carries its preset and image size in its metadata. A file of the
+reference implementation carries none, and the caller says what it is.
+"""
+
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sam3_edge.errors import ExportError
+from sam3_edge.training.model.config import preset as preset_config
 from sam3_edge.training.model.detector import Detector
+
+T = TypeVar("T", str, int)
 
 PREFIX = "detector."
 # Of the detector's names in a full SAM 3 checkpoint: the tracker's own neck, and rotary angles,
 # which are computed here.
 NOT_DETECTOR = ("backbone.vision_backbone.sam2_convs.", ".attn.freqs_cis")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsMetadata:
+    """preset, image_size: of the ModelConfig. recipe: how to train it again, one line.
+    data: what it was trained on. licence: of the weights.
+    """
+
+    preset: str
+    image_size: int
+    recipe: str
+    data: tuple[str, ...]
+    licence: str
 
 
 def reference_to_model(name: str) -> str | None:
@@ -26,7 +47,7 @@ def reference_to_model(name: str) -> str | None:
 
 
 def load_reference(model: Detector, state: dict[str, Tensor]) -> None:
-    """Copy a reference checkpoint's tensors into the model.
+    """Copy a checkpoint's tensors into the model, in the model's own types.
 
     Raises ExportError naming the first missing, unexpected or misshapen parameter.
     """
@@ -46,16 +67,80 @@ def load_reference(model: Detector, state: dict[str, Tensor]) -> None:
                 f"checkpoint: expected {name} of shape {tuple(ours[name].shape)}, got "
                 f"{tuple(tensor.shape)}; choose the preset and image size it was trained with"
             )
-    model.load_state_dict({n: t.to(torch.float32) for n, t in theirs.items()})
+    model.load_state_dict(theirs)
 
 
-def load_reference_file(model: Detector, path: Path) -> None:
-    """`load_reference` from a .safetensors file. Raises ExportError if it cannot be read."""
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+def load_weights(
+    path: Path, *, preset: str | None = None, image_size: int | None = None
+) -> tuple[Detector, WeightsMetadata]:
+    """The detector of a .safetensors file, in evaluation mode.
+
+    preset, image_size: for a file that does not say; ExportError where they are needed and
+    missing, where they contradict the file, or where the file cannot be read.
+    """
+    state, metadata = _read(path)
+    chosen = _agree(path, "preset", metadata.get("preset"), preset)
+    if chosen is None:
         raise ExportError(
-            f"checkpoint: expected a readable .safetensors file, got {path}: {error}; "
-            "check the path or copy it again"
-        ) from error
+            f"{path}: expected a checkpoint that names its preset, got one without; "
+            "say which with --preset (full, journey, small ...)"
+        )
+    written = metadata.get("image_size")
+    size = _agree(path, "image size", int(written) if written else None, image_size)
+    config = preset_config(chosen, image_size=size)
+    model = Detector(config).eval()
     load_reference(model, state)
+    return model, WeightsMetadata(
+        preset=chosen,
+        image_size=config.image_size,
+        recipe=metadata.get("recipe", "unknown"),
+        data=tuple(part for part in metadata.get("data", "").split("; ") if part),
+        licence=metadata.get("licence", "unknown"),
+    )
+
+
+def save_weights(
+    model: Detector, path: Path, metadata: WeightsMetadata, *, half: bool = False
+) -> None:
+    """Write the model's parameters and buffers, floating ones as FP16 if `half`; in one step."""
+    state = {}
+    for name, tensor in model.state_dict().items():
+        kept = tensor.half() if half and tensor.is_floating_point() else tensor
+        state[PREFIX + name] = kept.detach().cpu().contiguous().clone()
+    written = {
+        "preset": metadata.preset,
+        "image_size": str(metadata.image_size),
+        "recipe": metadata.recipe,
+        "data": "; ".join(metadata.data),
+        "licence": metadata.licence,
+    }
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(state, temporary, metadata=written)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ExportError(
+            f"cannot write {path}: {error.strerror}; check free space and permissions"
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata
+    except (OSError, SafetensorError) as error:
+        raise ExportError(
+            f"{path}: expected a readable .safetensors checkpoint, got: {error}; "
+            "check the path, or copy the file again"
+        ) from error
+
+
+def _agree(path: Path, what: str, written: T | None, asked: T | None) -> T | None:
+    if written is not None and asked is not None and written != asked:
+        raise ExportError(
+            f"{path}: expected {what} {written}, which the file was trained with, got {asked}; "
+            f"leave the option out"
+        )
+    return asked if written is None else written
