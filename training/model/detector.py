@@ -81,9 +81,7 @@ class Detector(nn.Module):
         self.transformer = Transformer(config)
         self.dot_prod_scoring = DotProductScoring(config)
         self.segmentation_head = SegmentationHead(config)
-        self.proposals = (
-            ProposalHead(config) if config.decoder.query_init == "proposals" else None
-        )
+        self.proposals = ProposalHead(config) if config.decoder.query_init == "proposals" else None
         position = sine_position_map(config.tokens_per_side, config.d_model)
         self.register_buffer("position", position.flatten(1).t()[None], persistent=False)
         initialise(self)

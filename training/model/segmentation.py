@@ -4,7 +4,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam3_edge.training.model.config import ModelConfig
-from sam3_edge.training.model.layers import MLP, Attention, convolution, multiply_per_image, per_prompt
+from sam3_edge.training.model.layers import (
+    MLP,
+    Attention,
+    convolution,
+    multiply_per_image,
+    per_prompt,
+)
 
 
 class PixelDecoder(nn.Module):
@@ -14,8 +20,7 @@ class PixelDecoder(nn.Module):
         super().__init__()
         width, segmentation = config.d_model, config.segmentation
         self.conv_layers = nn.ModuleList(
-            convolution(width, separable=segmentation.separable)
-            for _ in range(segmentation.stages)
+            convolution(width, separable=segmentation.separable) for _ in range(segmentation.stages)
         )
         self.norms = nn.ModuleList(nn.GroupNorm(8, width) for _ in range(segmentation.stages))
 

@@ -14,9 +14,7 @@ from sam3_edge.training.model.layers import DropPath, scaled_dot_product
 
 def rotary_angles(head_width: int, side: int, scale: float) -> Tensor:
     """(side * side, head_width / 2) float32: columns turn the first half, rows the second."""
-    frequency = 10000.0 ** (
-        -torch.arange(0, head_width, 4)[: head_width // 4].float() / head_width
-    )
+    frequency = 10000.0 ** (-torch.arange(0, head_width, 4)[: head_width // 4].float() / head_width)
     position = torch.arange(side, dtype=torch.float32) * scale
     one_axis = torch.outer(position, frequency)
     columns = one_axis[None, :, :].expand(side, side, -1)

@@ -1,0 +1,126 @@
+"""Invariants every preset keeps, without any reference at hand."""
+
+import pytest
+import torch
+
+from sam3_edge.errors import UsageError
+from sam3_edge.training.model.config import PRESETS, ModelConfig, preset
+from sam3_edge.training.model.detector import Detector, ExemplarBoxes
+from sam3_edge.training.model.geometry import pooling_weights
+from sam3_edge.training.model.outputs import DetectorOutput
+
+# What of a fresh model a text-only prompt never reaches.
+UNUSED = (
+    "geometry_encoder.label_embed",
+    "geometry_encoder.boxes_",
+    "geometry_encoder.points_",
+    "geometry_encoder.img_pre_norm",
+    "vision_backbone.convs.3",
+    "text_projection",
+    "pixel_decoder.conv_layers.2",
+    "pixel_decoder.norms.2",
+)
+
+
+def tokens(*words: int) -> torch.Tensor:
+    row = torch.zeros(32, dtype=torch.int64)
+    row[: len(words) + 2] = torch.tensor([49406, *words, 49407])
+    return row
+
+
+def pictures(config: ModelConfig, count: int) -> torch.Tensor:
+    size = (count, config.image_size, config.image_size, 3)
+    return torch.randint(
+        0, 256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+
+
+def total(out: DetectorOutput) -> torch.Tensor:
+    parts = [out.logits, out.presence, out.boxes, out.masks, out.semantic]
+    if out.proposals is not None:
+        parts += [out.proposals.logits, out.proposals.boxes]
+    return torch.stack([part.square().mean() for part in parts if part is not None]).sum()
+
+
+@pytest.mark.parametrize("name", ["tiny", "nano", "small"])
+def test_fresh_model_is_finite(name: str) -> None:
+    torch.manual_seed(0)
+    model = Detector(preset(name))
+    ids = torch.stack([tokens(2759), tokens(320, 2442, 2759)])
+    out = model(pictures(model.config, 2), ids, torch.tensor([0, 1]))
+    loss = total(out)
+    loss.backward()
+    assert torch.isfinite(loss)
+    for parameter, tensor in model.named_parameters():
+        assert torch.isfinite(tensor).all(), parameter
+        if tensor.grad is None:
+            assert any(part in parameter for part in UNUSED), f"{parameter} has no gradient"
+        else:
+            assert torch.isfinite(tensor.grad).all(), parameter
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"), [("full", 840.5), ("journey", 517.2), ("small", 212.2), ("nano", 6.9)]
+)
+def test_preset_size(name: str, millions: float) -> None:
+    with torch.device("meta"):
+        count = sum(p.numel() for p in Detector(preset(name)).parameters())
+    assert count / 1e6 == pytest.approx(millions, abs=0.3)
+
+
+@pytest.mark.parametrize("name", ["tiny", "nano"])
+@torch.inference_mode()
+def test_batched_equals_single(name: str) -> None:
+    torch.manual_seed(0)
+    model = Detector(preset(name)).eval()
+    images = pictures(model.config, 2)
+    ids = torch.stack([tokens(2759), tokens(320, 2442, 2759), tokens(1615)])
+    together = model(images, ids, torch.tensor([0, 0, 1]))
+    alone = model(images[1:], ids[2:], torch.tensor([0]))
+    torch.testing.assert_close(together.logits[:, 2:], alone.logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(together.boxes[:, 2:], alone.boxes, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(together.masks[2:], alone.masks, atol=1e-3, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_padded_exemplars_change_nothing() -> None:
+    torch.manual_seed(0)
+    model = Detector(preset("tiny")).eval()
+    image, ids, index = pictures(model.config, 1), tokens(2759)[None], torch.tensor([0])
+    boxes = torch.tensor([[[0.4, 0.5, 0.3, 0.2]]])
+    one = ExemplarBoxes(boxes=boxes, labels=torch.tensor([[1]]), padding=torch.tensor([[False]]))
+    padded = ExemplarBoxes(
+        boxes=torch.cat((boxes, torch.rand(1, 2, 4)), dim=1),
+        labels=torch.tensor([[1, 0, 1]]),
+        padding=torch.tensor([[False, True, True]]),
+    )
+    first, second = model(image, ids, index, one), model(image, ids, index, padded)
+    torch.testing.assert_close(first.logits, second.logits)
+    torch.testing.assert_close(first.masks, second.masks, atol=1e-4, rtol=1e-4)
+
+
+def test_prompts_must_stand_by_picture() -> None:
+    model = Detector(preset("tiny"))
+    ids = torch.stack([tokens(2759)] * 2)
+    with pytest.raises(ValueError, match="expected ascending"):
+        model(pictures(model.config, 2), ids, torch.tensor([1, 0]))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_image_size_must_fit(name: str) -> None:
+    with pytest.raises(UsageError, match=r"expected a multiple of 14 .* got 250; use 238 or 252"):
+        preset(name, image_size=250)
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(UsageError, match="expected one of full, journey, small, nano, tiny, got"):
+        preset("huge")
+
+
+def test_pooling_averages_what_lies_in_the_bin() -> None:
+    """Over whole cells RoIAlign is the plain mean of the bin's samples: rows sum to one."""
+    weights = pooling_weights(torch.tensor([2.0, 0.0]), torch.tensor([9.0, 18.0]), 7, 18)
+    assert weights.shape == (2, 7, 18)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 7))
+    centre = (weights * torch.arange(18.0)).sum(-1)
+    torch.testing.assert_close(centre[0], torch.arange(7.0) + 2.5)
