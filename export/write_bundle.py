@@ -184,8 +184,8 @@ def _check_out(out: Path) -> None:
 def _replace(out: Path, building: Path) -> None:
     old = building.with_suffix(".old")
     if out.exists():
-        os.replace(out, old)
-    os.replace(building, out)
+        out.replace(old)
+    building.replace(out)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -87,13 +87,15 @@ class DecoderConfig:
 class SegmentationConfig:
     """pixels_from: "encoder" decodes the prompt's fused tokens into pixels (SAM 3), "image" the
     picture's own maps, once for all prompts. stages: convolutions of the pixel decoder; SAM 3
-    builds three and runs two.
+    builds three and runs two. positions: pixels know where they are and queries where their box is,
+    so that two fish are told apart before anything else is learned.
     """
 
     stages: int = 3
     pixels_from: Literal["encoder", "image"] = "encoder"
     semantic: bool = True
     separable: bool = False
+    positions: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +195,9 @@ NANO = ModelConfig(
     text=TextConfig(width=64, heads=4, layers=3, projection_width=0),
     geometry=GeometryConfig(layers=1, points=False),
     decoder=DecoderConfig(layers=3, num_queries=48, query_init="proposals"),
-    segmentation=SegmentationConfig(stages=2, pixels_from="image", semantic=False, separable=True),
+    segmentation=SegmentationConfig(
+        stages=2, pixels_from="image", semantic=False, separable=True, positions=True
+    ),
 )
 
 TINY = ModelConfig(

@@ -15,9 +15,9 @@ from sam3_edge.training.model.config import ModelConfig
 from sam3_edge.training.model.layers import (
     MLP,
     Attention,
+    box_embedding,
     cxcywh_to_xyxy,
     inverse_sigmoid,
-    sine_embedding,
 )
 
 
@@ -130,9 +130,7 @@ class Decoder(nn.Module):
 
     def _positions(self, boxes: Tensor) -> Tensor:
         """(N, Q, 4) -> (N, 1 + Q, C): where each query looks; the presence token is nowhere."""
-        half = self.ref_point_head.layers[0].in_features // 4
-        cx, cy, w, h = boxes.unbind(-1)
-        embedded = torch.cat([sine_embedding(v, half) for v in (cy, cx, w, h)], dim=-1)
+        embedded = box_embedding(boxes, self.norm.normalized_shape[0])
         return F.pad(self.ref_point_head(embedded), (0, 0, 1, 0))
 
     def _box_bias(self, boxes: Tensor) -> Tensor:

@@ -169,7 +169,13 @@ class Detector(nn.Module):
             # The decoder corrects the proposal's score, as it corrects its box.
             logits = (logits + prior.detach()).clamp(-MAX_LOGIT, MAX_LOGIT)
         masks, semantic = self.segmentation_head(
-            decoded.queries[-1], features.maps, fused, prompt, bias, image_index
+            decoded.queries[-1],
+            decoded.boxes[-1].detach(),
+            features.maps,
+            fused,
+            prompt,
+            bias,
+            image_index,
         )
         return DetectorOutput(
             logits=logits,

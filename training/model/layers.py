@@ -1,5 +1,6 @@
 """The pieces every part of the model is made of: MLP, attention and box arithmetic."""
 
+import itertools
 import math
 
 import torch
@@ -71,9 +72,7 @@ class MLP(nn.Module):
         residual_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.drop = nn.Dropout(dropout)
         self.residual = residual_norm
         if residual_norm:
@@ -154,6 +153,12 @@ def sine_embedding(x: Tensor, width: int, temperature: float = 10000.0) -> Tenso
     period = temperature ** (2.0 * torch.div(index, 2, rounding_mode="floor") / width)
     angle = x[..., None] * (2.0 * math.pi) / period
     return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), dim=-1).flatten(-2)
+
+
+def box_embedding(boxes: Tensor, width: int) -> Tensor:
+    """(..., 4) cxcywh in 0..1 -> (..., 2 * width): sines of cy, cx, w and h."""
+    cx, cy, w, h = boxes.unbind(-1)
+    return torch.cat([sine_embedding(v, width // 2) for v in (cy, cx, w, h)], dim=-1)
 
 
 def sine_position_map(side: int, width: int) -> Tensor:

@@ -7,9 +7,11 @@ from sam3_edge.training.model.config import ModelConfig
 from sam3_edge.training.model.layers import (
     MLP,
     Attention,
+    box_embedding,
     convolution,
     multiply_per_image,
     per_prompt,
+    sine_position_map,
 )
 
 
@@ -43,6 +45,25 @@ class MaskPredictor(nn.Module):
         return flat.unflatten(-1, pixels.shape[-2:])
 
 
+class MaskPositions(nn.Module):
+    """Where pixels and boxes are, in one space: their products say which pixels are near a box."""
+
+    grid: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.d_model
+        self.of_pixels = nn.Conv2d(width, width, 1)
+        self.of_boxes = nn.Linear(2 * width, width)
+        grid = sine_position_map(4 * config.tokens_per_side, width)
+        self.register_buffer("grid", grid[None], persistent=False)
+
+    def forward(self, queries: Tensor, pixels: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """queries (N, Q, C), pixels (B, C, 4s, 4s), boxes (N, Q, 4): the first two, placed."""
+        placed = self.of_boxes(box_embedding(boxes, queries.shape[-1]))
+        return queries + placed, pixels + self.of_pixels(self.grid)
+
+
 class SegmentationHead(nn.Module):
     """Instance masks of every query and, where configured, one semantic mask of the prompt."""
 
@@ -57,18 +78,20 @@ class SegmentationHead(nn.Module):
         self.mask_predictor = MaskPredictor(width)
         self.instance_seg_head = nn.Conv2d(width, width, 1)
         self.semantic_seg_head = nn.Conv2d(width, 1, 1) if config.segmentation.semantic else None
+        self.positions = MaskPositions(config) if config.segmentation.positions else None
 
     def forward(
         self,
         queries: Tensor,
+        boxes: Tensor,
         maps: tuple[Tensor, Tensor, Tensor],
         fused: Tensor,
         prompt: Tensor,
         prompt_bias: Tensor,
         image_index: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """queries (N, Q, C), maps of the B pictures, fused tokens (N, s*s, C), prompt (N, K, C) and
-        its bias -> instance logits (N, Q, 4s, 4s), semantic logits (N, 1, 4s, 4s) or None.
+        """queries (N, Q, C) and their boxes (N, Q, 4) cxcywh, maps of the B pictures, fused tokens
+        (N, s*s, C), prompt (N, K, C) and its bias -> instance logits (N, Q, 4s, 4s), semantic logits (N, 1, 4s, 4s) or None.
         """
         pixel_index = image_index
         if self.pixels_from == "encoder":
@@ -80,6 +103,9 @@ class SegmentationHead(nn.Module):
             maps = (*(per_prompt(m, image_index, n) for m in maps[:2]), coarsest)
             pixel_index = None
         pixels = self.pixel_decoder(*maps)
-        masks = self.mask_predictor(queries, self.instance_seg_head(pixels), pixel_index)
+        instance = self.instance_seg_head(pixels)
+        if self.positions is not None:
+            queries, instance = self.positions(queries, instance, boxes)
+        masks = self.mask_predictor(queries, instance, pixel_index)
         semantic = None if self.semantic_seg_head is None else self.semantic_seg_head(pixels)
         return masks, semantic

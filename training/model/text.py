@@ -24,8 +24,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         y = self.ln_1(x)
         x = x + self.attn(y, y, y, bias)
-        x = x + self.mlp(self.ln_2(x))
-        return x
+        out: Tensor = x + self.mlp(self.ln_2(x))
+        return out
 
 
 class Transformer(nn.Module):

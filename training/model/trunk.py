@@ -84,8 +84,8 @@ class Block(nn.Module):
         y = self.norm1(x)
         y = self._attend_in_windows(y) if self.window else self.attn(y)
         x = x + self.drop_path(y)
-        x = x + self.drop_path(self.mlp(self.norm2(x)))
-        return x
+        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return out
 
     def _attend_in_windows(self, x: Tensor) -> Tensor:
         """(B, s, s, width); the grid is padded with zeros to whole windows, as in ViTDet."""

@@ -117,7 +117,7 @@ def save_weights(
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         save_file(state, temporary, metadata=written)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ExportError(
@@ -129,7 +129,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata
+            return {name: file.get_tensor(name) for name in list(file.keys())}, metadata
     except (OSError, SafetensorError) as error:
         raise ExportError(
             f"{path}: expected a readable .safetensors checkpoint, got: {error}; "
