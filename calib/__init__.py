@@ -1,0 +1,1 @@
+"""From calibration images to graphs with quantisation in them."""

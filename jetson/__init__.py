@@ -1,0 +1,1 @@
+"""The board: power, heat, clocks, roofline."""

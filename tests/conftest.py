@@ -1,0 +1,57 @@
+"""What a test may ask for, and what happens where the machine does not have it.
+
+A test that needs something from outside the checkout skips with the reason. Under
+SAM3_EDGE_REQUIRE_ALL=1, which `.ci/run` sets, such a skip is a failure.
+"""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+# The machine may be busy: how long an example takes is no result.
+settings.register_profile("sam3_edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sam3_edge")
+
+REQUIRE_ALL = os.environ.get("SAM3_EDGE_REQUIRE_ALL") == "1"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The data beside the project: ../shared, or what SAM3_EDGE_SHARED names."""
+    folder = Path(os.environ.get("SAM3_EDGE_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"expected the shared data in {folder}, found no such folder")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"SAM3_EDGE_REQUIRE_ALL=1 and skipped: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole file that skips itself, as importorskip does."""
+    report = yield
+    if REQUIRE_ALL and report.outcome == "skipped":
+        report.outcome = "failed"
+        report.longrepr = f"SAM3_EDGE_REQUIRE_ALL=1 and skipped: {report.longrepr}"
+    return report
