@@ -7,6 +7,14 @@ from pathlib import Path
 import click
 import torch
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from sam3_edge.errors import UsageError
 from sam3_edge.training.coco_dataset import CocoDataset
@@ -84,6 +92,9 @@ def parse_data(text: str) -> DataSpec:
 )
 @click.option("--seed", default=0, type=click.IntRange(min=0), help="Of data and first weights.")
 @click.option("--threads", default=0, type=click.IntRange(min=0), help="Processors; 0 takes all.")
+@click.option(
+    "--workers", default=1, type=click.IntRange(min=0), help="Processes that prepare pictures."
+)
 @click.option("--licence", default="unknown", help="Of the weights, for their file.")
 def train(
     preset: str,
@@ -100,6 +111,7 @@ def train(
     precision: str,
     seed: int,
     threads: int,
+    workers: int,
     licence: str,
 ) -> None:
     """Train a detector on data in COCO's format, on demo scenes, or on both.
@@ -115,7 +127,7 @@ def train(
           --init nano.safetensors --minutes 60 --out runs/reef
     """
     if (minutes is None) == (steps is None):
-        raise UsageError("expected one of --minutes and --steps, got both or none")
+        raise UsageError("expected exactly one of --minutes and --steps, got both or none")
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -131,6 +143,7 @@ def train(
         learning_rate=lr,
         seed=seed,
         bfloat16=precision == "bf16",
+        workers=workers,
     )
     metadata = WeightsMetadata(
         preset=preset,
@@ -139,12 +152,31 @@ def train(
         data=tuple(data),
         licence=licence,
     )
-    console = Console()
     sources = _sources(specs, detector.config.image_size, mosaic, phrases)
-    path = train_loop(
-        detector, sources, settings, metadata, resume=resume, report=lambda r: _show(console, r)
-    )
+    console = Console()
+    with _progress_bar(console) as bar:
+        task = bar.add_task("training", total=1.0)
+
+        def report(one: StepReport) -> None:
+            bar.update(task, completed=one.progress, description=f"step {one.step}")
+            bar.console.print(_line(one), soft_wrap=True, highlight=False)
+
+        path = train_loop(detector, sources, settings, metadata, resume=resume, report=report)
     console.print(f"weights: {path}")
+
+
+def _progress_bar(console: Console) -> Progress:
+    """Below the lines, on a terminal; nothing in a file."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def _sources(specs: list[DataSpec], side: int, mosaic: float, phrases: int) -> list[Source]:
@@ -161,11 +193,9 @@ def _sources(specs: list[DataSpec], side: int, mosaic: float, phrases: int) -> l
     return sources
 
 
-def _show(console: Console, report: StepReport) -> None:
+def _line(report: StepReport) -> str:
     parts = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
-    console.print(
+    return (
         f"{report.progress:5.1%}  step {report.step}  {report.images_per_s:.1f} images/s  "
-        f"lr {report.learning_rate:.2e}  {parts}",
-        soft_wrap=True,
-        highlight=False,
+        f"lr {report.learning_rate:.2e}  {parts}"
     )

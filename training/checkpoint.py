@@ -42,9 +42,14 @@ def load_state(path: Path, fingerprint: str) -> RunState:
     """Raises TrainingError for a file that is not one, or is of a run with other settings."""
     try:
         state = RunState(**torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+    except OSError as error:
         raise TrainingError(
-            f"{path}: expected the checkpoint of a run, got: {error}; start anew without --resume"
+            f"{path}: expected the checkpoint of a run, got: {error.strerror}; leave --resume out"
+        ) from error
+    except (RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainingError(
+            f"{path}: expected the checkpoint of a run, got a file that is damaged or something "
+            "else; start anew in another folder"
         ) from error
     if state.fingerprint != fingerprint:
         raise TrainingError(

@@ -1,9 +1,6 @@
-"""Annotations in COCO's format, checked before the first step: a phrase is a category's name."""
+"""Photos with annotations in COCO's format as training data: a phrase is a category's name."""
 
-import json
 import os
-from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +10,13 @@ from numpy.typing import NDArray
 
 from sam3_edge.errors import DatasetError
 from sam3_edge.runtime.rle import decode_rle
+from sam3_edge.training.coco_annotations import Photo, read_coco
 from sam3_edge.training.labelled import LabelledPicture
+
+__all__ = ["CocoDataset", "Photo", "rasterise", "read_coco"]
 
 # Photos are kept decoded, shrunk so that the longer side is at most this, pixels.
 KEPT_SIDE = 640
-# Boxes may stand out of the picture by rounding, pixels.
-SLACK = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
-    """box: xyxy pixels. segmentation: COCO's polygons or RLE, or None. crowd: a region, not one."""
-
-    category: int
-    box: tuple[float, float, float, float]
-    segmentation: Any
-    crowd: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Photo:
-    path: Path
-    width: int
-    height: int
-    annotations: tuple[Annotation, ...]
 
 
 class CocoDataset:
@@ -68,7 +48,7 @@ class CocoDataset:
         place = {category: i for i, category in enumerate(asked)}
         objects = [a for a in photo.annotations if a.category in place]
         masks = None
-        if objects and all(a.segmentation for a in objects):
+        if all(a.segmentation for a in objects):
             masks = tuple(
                 rasterise(a.segmentation, photo, image.shape[1], image.shape[0]) for a in objects
             )
@@ -109,95 +89,34 @@ class CocoDataset:
         return self._kept[index]
 
 
-def read_coco(path: Path) -> tuple[tuple[str, ...], tuple[Photo, ...]]:
-    """Category names, and photos whose annotations index them. Raises DatasetError."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        categories, images = data["categories"], data["images"]
-        grouped = defaultdict(list)
-        for annotation in data["annotations"]:
-            grouped[annotation["image_id"]].append(annotation)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{path}: expected COCO annotations (images, annotations, categories), got "
-            f"{type(error).__name__}: {error}; check the file"
-        ) from error
-    place = {category["id"]: i for i, category in enumerate(categories)}
-    orphans = grouped.keys() - {image["id"] for image in images}
-    if orphans:
-        raise DatasetError(
-            f"{path}: expected annotations of listed images, got image_id {min(orphans)}; "
-            "remove the annotation or list the image"
-        )
-    photos = tuple(_photo(path, image, grouped[image["id"]], place) for image in images)
-    return tuple(str(category["name"]) for category in categories), photos
-
-
-def _photo(
-    path: Path, image: dict[str, Any], annotations: list[dict[str, Any]], place: dict[int, int]
-) -> Photo:
-    candidates = [folder / image["file_name"] for folder in (path.parent, path.parent / "images")]
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if file is None:
-        raise DatasetError(
-            f"{path}: expected the picture {image['file_name']} beside it or in images/, got no "
-            "such file; add or unlist it"
-        )
-    width, height = int(image["width"]), int(image["height"])
-    return Photo(
-        path=file,
-        width=width,
-        height=height,
-        annotations=tuple(_annotation(path, a, place, width, height) for a in annotations),
-    )
-
-
-def _annotation(
-    path: Path, entry: dict[str, Any], place: dict[int, int], width: int, height: int
-) -> Annotation:
-    where = f"{path}: annotation {entry.get('id')}"
-    if entry["category_id"] not in place:
-        raise DatasetError(
-            f"{where}: expected a listed category, got category_id {entry['category_id']}; "
-            "add the category or remove the annotation"
-        )
-    x, y, w, h = (float(value) for value in entry["bbox"])
-    if w <= 0.0 or h <= 0.0:
-        raise DatasetError(
-            f"{where}: expected a box with an area, got width {w:g} and height {h:g}; remove it"
-        )
-    if x < -SLACK or y < -SLACK or x + w > width + SLACK or y + h > height + SLACK:
-        raise DatasetError(
-            f"{where}: expected a box inside {width}x{height} pixels, got x {x:g}..{x + w:g}, "
-            f"y {y:g}..{y + h:g}; correct or remove it"
-        )
-    return Annotation(
-        category=place[entry["category_id"]],
-        box=(max(x, 0.0), max(y, 0.0), min(x + w, float(width)), min(y + h, float(height))),
-        segmentation=entry.get("segmentation") or None,
-        crowd=bool(entry.get("iscrowd", 0)),
-    )
-
-
 def rasterise(segmentation: Any, photo: Photo, width: int, height: int) -> NDArray[np.bool_]:
-    """COCO's polygons or RLE of a photo -> (height, width) bool, at the size it is kept in."""
+    """COCO's polygons or RLE of a photo -> (height, width) bool, at the size it is kept in.
+
+    Raises DatasetError for run lengths that do not fill the photo.
+    """
     if isinstance(segmentation, dict):
-        counts, size = segmentation["counts"], tuple(segmentation["size"])
-        whole = _decode_counts(counts, size)
+        whole = _decode(segmentation["counts"], photo)
         shrunk = cv2.resize(whole.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
         return shrunk.astype(np.bool_)
     scale = np.array([width / photo.width, height / photo.height])
-    rings = [
-        np.round(np.array(ring).reshape(-1, 2) * scale * 16).astype(np.int32)
-        for ring in segmentation
-    ]
     canvas = np.zeros((height, width), dtype=np.uint8)
-    cv2.fillPoly(canvas, rings, 1, shift=4)
+    for ring in segmentation:  # one by one: together, where two overlap would count as a hole
+        points = np.round(np.array(ring).reshape(-1, 2) * scale * 16).astype(np.int32)
+        cv2.fillPoly(canvas, [points], 1, shift=4)
     return canvas.astype(np.bool_)
 
 
-def _decode_counts(counts: str | list[int], size: tuple[int, int]) -> NDArray[np.bool_]:
-    if isinstance(counts, str):
-        return decode_rle(size, counts)
-    values = np.arange(len(counts)) % 2 == 1
-    return np.repeat(values, counts).reshape(size[1], size[0]).T
+def _decode(counts: str | list[int], photo: Photo) -> NDArray[np.bool_]:
+    """Compressed or plain run lengths -> (H, W) of the photo."""
+    try:
+        if isinstance(counts, str):
+            return decode_rle((photo.height, photo.width), counts)
+        if sum(counts) != photo.width * photo.height:
+            raise ValueError(f"runs of {sum(counts)} pixels in all")
+        bits = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+        return bits.reshape(photo.width, photo.height).T
+    except (ValueError, TypeError) as error:
+        raise DatasetError(
+            f"{photo.path}: expected an RLE that fills {photo.width}x{photo.height} pixels, got: "
+            f"{error}; correct or remove the segmentation"
+        ) from error

@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from sam3_edge.errors import TrainingError
+from sam3_edge.errors import DatasetError, TrainingError
 from sam3_edge.training.checkpoint import RunState, load_state, save_state
 from sam3_edge.training.losses import LossWeights, detector_losses
 from sam3_edge.training.mixture import Mixture, Source
@@ -76,17 +77,18 @@ def train(
     """Train and write `weights.safetensors`, the averaged weights; returns its path.
 
     A checkpoint is written every `save_every_s` and on interruption; `resume` continues from it
-    with the batches that would have come next. Raises TrainingError for a non-finite loss, whose
-    step is not taken.
+    with the batches that would have come next. Raises TrainingError for a folder that holds a run
+    already or cannot be written, and for a non-finite loss or gradient, whose step is not taken.
     """
-    settings.out.mkdir(parents=True, exist_ok=True)
-    model = detector.to(memory_format=torch.channels_last).train()
+    state_path = settings.out / STATE_NAME
+    _open_folder(settings.out, resume=resume)
+    model = detector.train()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate)
-    decay = get_ema_multi_avg_fn(settings.average_decay)
+    decay = get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
     torch.manual_seed(settings.seed)
     step, elapsed = 0, 0.0
-    state_path = settings.out / STATE_NAME
     if resume:
         step, elapsed = _restore(state_path, settings, model, average, optimizer)
     batches = _batches(sources, settings, detector, step)
@@ -135,17 +137,26 @@ def training_step(
     parts = detector_losses(output, batch.targets, settings.weights)
     total = torch.stack(list(parts.values())).sum()
     values = {name: float(part.detach()) for name, part in parts.items()}
-    if not math.isfinite(float(total.detach())):
-        wrong = ", ".join(name for name, value in values.items() if not math.isfinite(value))
-        raise TrainingError(
-            f"training: expected a finite loss, got {wrong} that is not; lower --lr and continue "
-            "with --resume from the last checkpoint"
-        )
+    _check_finite("loss", values)
     optimizer.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.clip))
+    if not math.isfinite(norm):
+        _check_finite(
+            "gradient",
+            {n: float(p.grad.norm()) for n, p in model.named_parameters() if p.grad is not None},
+        )
     optimizer.step()
     return {**values, "total": float(total.detach())}
+
+
+def _check_finite(what: str, values: dict[str, float]) -> None:
+    wrong = [name for name, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise TrainingError(
+            f"training: expected a finite {what}, got one that is not in {', '.join(wrong[:5])} "
+            f"({len(wrong)} of {len(values)}); lower --lr and continue with --resume"
+        )
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -187,10 +198,39 @@ def _batches(
         image_size=detector.config.image_size,
         mask_side=4 * detector.config.tokens_per_side,
     )
-    prefetch = 4 if settings.workers else None
-    return iter(
-        DataLoader(stream, batch_size=None, num_workers=settings.workers, prefetch_factor=prefetch)
+    loader = DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=settings.workers,
+        prefetch_factor=4 if settings.workers else None,
+        worker_init_fn=_ignore_interrupt,
+        # A forked worker would inherit OpenCV's threads half alive, and wait for them for ever.
+        multiprocessing_context="spawn" if settings.workers else None,
     )
+    for batch in loader:
+        if isinstance(batch, DatasetError):
+            raise batch
+        yield batch
+
+
+def _ignore_interrupt(_worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal; the one that trains ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _open_folder(out: Path, *, resume: bool) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        held = (out / STATE_NAME).exists()
+    except OSError as error:
+        raise TrainingError(
+            f"{out}: expected a folder that can be written, got: {error.strerror}; choose another --out"
+        ) from error
+    if held and not resume:
+        raise TrainingError(
+            f"{out}: expected a new folder, got one that holds a run; continue it with --resume, "
+            "or choose another --out"
+        )
 
 
 def _restore(
@@ -237,5 +277,10 @@ def _log(path: Path, report: StepReport) -> None:
         "images_per_s": round(report.images_per_s, 1),
         **{name: round(value, 4) for name, value in report.losses.items()},
     }
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write {path}: {error.strerror}; free space and continue with --resume"
+        ) from error

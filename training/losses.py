@@ -43,15 +43,11 @@ def detector_losses(
     matches = match(logits, boxes, targets)
     chosen = boxes[matches.layer, matches.prompt, matches.query]
     l1, giou, iou = box_losses(chosen, targets.boxes[matches.target])
-    present = targets.present().expand_as(presence[..., 0])
     parts = {
         "classification": weights.classification
         * classification_loss(logits, matches, iou, _ignored(boxes, targets))
         / count,
-        "presence": weights.presence
-        * F.binary_cross_entropy_with_logits(presence[..., 0], present, reduction="none")
-        .mean(dim=1)
-        .sum(),
+        "presence": weights.presence * presence_loss(presence, targets),
         "l1": weights.l1 * l1 / count,
         "giou": weights.giou * giou / count,
     }
@@ -73,6 +69,14 @@ def box_losses(boxes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(K, 4), (K, 4) cxcywh -> sum of L1, sum of 1 - GIoU, IoU (K,)."""
     iou, giou = iou_and_giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(wanted))
     return (boxes - wanted).abs().sum(), (1.0 - giou).sum(), iou
+
+
+def presence_loss(presence: Tensor, targets: Targets) -> Tensor:
+    """presence (L, N, 1) -> mean BCE over the prompts whose answer is known, summed over layers."""
+    known = targets.presence_known()
+    present = targets.present().expand_as(presence[..., 0])
+    bce = F.binary_cross_entropy_with_logits(presence[..., 0], present, reduction="none")
+    return (bce * known).sum() / known.sum().clamp(min=1.0)
 
 
 def classification_loss(
@@ -166,7 +170,8 @@ def center_heat(targets: Targets, side: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _ignored_cells(targets: Targets, side: int) -> Tensor:
     """(N, side, side) bool: cells whose centre lies in an ignored box."""
-    low, high = cxcywh_to_xyxy(targets.ignore).split(2, dim=-1)
+    corners = cxcywh_to_xyxy(targets.ignore)
+    low, high = corners[:, :2], corners[:, 2:]
     centre = (torch.arange(side) + 0.5) / side
     across = (centre >= low[:, :1]) & (centre <= high[:, :1])
     down = (centre >= low[:, 1:]) & (centre <= high[:, 1:])

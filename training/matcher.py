@@ -36,7 +36,7 @@ def match(logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
     _check_finite("boxes", boxes)
     layers = range(logits.shape[0])
     found: list[tuple[int, int, int, int]] = []
-    for prompt in targets.prompt.unique().tolist():
+    for prompt in sorted(set(targets.prompt.tolist())):
         objects = torch.nonzero(targets.prompt == prompt)[:, 0]
         cost = pair_cost(logits[:, prompt], boxes[:, prompt], targets.boxes[objects])
         for layer in layers:
@@ -45,8 +45,7 @@ def match(logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
                 (layer, prompt, int(q), int(objects[t])) for q, t in zip(rows, columns, strict=True)
             )
     table = torch.tensor(found, dtype=torch.int64, device=logits.device).reshape(-1, 4)
-    layer, prompt_index, query, target = table.unbind(1)
-    return Matches(layer=layer, prompt=prompt_index, query=query, target=target)
+    return Matches(layer=table[:, 0], prompt=table[:, 1], query=table[:, 2], target=table[:, 3])
 
 
 def pair_cost(logits: Tensor, boxes: Tensor, wanted: Tensor) -> Tensor:

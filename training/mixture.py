@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
+from sam3_edge.errors import DatasetError
 from sam3_edge.runtime.tokenizer import Tokenizer
 from sam3_edge.training.augment import augmented_sample, mosaic
 from sam3_edge.training.labelled import LabelledPicture, LabelledPictures
@@ -24,8 +25,11 @@ class Source:
     mosaic: float = 0.0
 
 
-class Mixture(IterableDataset[Batch]):
-    """An endless stream of batches from `first_step` on."""
+class Mixture(IterableDataset[Batch | DatasetError]):
+    """An endless stream of batches from `first_step` on, ended only by data that cannot be used.
+
+    The error is yielded, not raised: raised in a worker, it would arrive as a traceback.
+    """
 
     def __init__(
         self,
@@ -42,15 +46,21 @@ class Mixture(IterableDataset[Batch]):
         self.seed, self.first_step, self.batch_size = seed, first_step, batch_size
         self.image_size, self.mask_side = image_size, mask_side
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | DatasetError]:
         cv2.setNumThreads(1)  # The other processors are computing gradients.
         tokenizer = Tokenizer()
-        step = self.first_step
+        worker = get_worker_info()
+        step = self.first_step + (0 if worker is None else worker.id)
+        stride = 1 if worker is None else worker.num_workers
         while True:
             first = step * self.batch_size
-            samples = [self.sample(first + i) for i in range(self.batch_size)]
+            try:
+                samples = [self.sample(first + i) for i in range(self.batch_size)]
+            except DatasetError as error:
+                yield error
+                return
             yield collate(samples, tokenizer, self.mask_side)
-            step += 1
+            step += stride
 
     def sample(self, index: int) -> Sample:
         """Sample number `index` of the run."""

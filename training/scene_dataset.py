@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sam3_edge.runtime.scene import PHRASES, Scene, Split
+from sam3_edge.runtime.scene import PHRASES, Scene
+from sam3_edge.runtime.scene_palettes import Split
 from sam3_edge.training.labelled import LabelledPicture
 
 # A moment of the scene, frames: fish have turned, jellyfish pulse.

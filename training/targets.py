@@ -57,6 +57,13 @@ class Targets:
         present[self.prompt] = 1.0
         return present
 
+    def presence_known(self) -> Tensor:
+        """(N,) float32, 0 where all that is there are objects to ignore."""
+        known = torch.ones(self.num_prompts)
+        known[self.ignore_prompt] = 0.0
+        known[self.prompt] = 1.0
+        return known
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -72,7 +79,8 @@ def collate(samples: Sequence[Sample], tokenizer: Tokenizer, mask_side: int) -> 
     """mask_side: h = w, for a batch in which no object has a mask."""
     prompts = [(i, phrase) for i, sample in enumerate(samples) for phrase in sample.phrases]
     texts = [phrase.text for _, phrase in prompts]
-    boxes, masks, mask_object = [], [np.zeros((0, mask_side, mask_side), np.float32)], []
+    boxes, masks = [], [np.zeros((0, mask_side, mask_side), np.float32)]
+    mask_object: list[int] = []
     count = 0
     for _, phrase in prompts:
         boxes.append(phrase.boxes)

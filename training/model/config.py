@@ -18,7 +18,8 @@ class TrunkConfig:
     """The vision transformer.
 
     stem: "patch" is one convolution of size and stride `stride`; "conv" a pyramid of small ones,
-        `stem_channels` wide, whose `stem_strides` multiply to `stride`.
+        `stem_channels` wide, whose `stem_strides` multiply to `stride`, each followed by its
+        number in `stem_depths` of residual 3x3 convolutions.
     pretrain_image_size: its token grid is the tile of the absolute positions.
     """
 
@@ -34,6 +35,7 @@ class TrunkConfig:
     stem: Literal["patch", "conv"] = "patch"
     stem_channels: tuple[int, ...] = ()
     stem_strides: tuple[int, ...] = ()
+    stem_depths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +192,7 @@ NANO = ModelConfig(
         stem="conv",
         stem_channels=(24, 48, 96),
         stem_strides=(3, 2, 2, 2),
+        stem_depths=(0, 1, 4),
     ),
     neck=NeckConfig(scales=(4.0, 2.0, 1.0), scalp=0, laterals=True, separable=True),
     text=TextConfig(width=64, heads=4, layers=3, projection_width=0),

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam3_edge.training.model.config import ModelConfig
-from sam3_edge.training.model.layers import MASKED, convolution, multiply_per_image, per_prompt
+from sam3_edge.training.model.layers import convolution, multiply_per_image, per_prompt
 from sam3_edge.training.model.outputs import ProposalOutput
 
 PRIOR = 0.01
+BELOW_PEAKS = 32.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,9 @@ class ProposalHead(nn.Module):
         return torch.cat((centre, size), dim=-1).clamp(0.0, 1.0)
 
     def _peaks(self, logits: Tensor) -> Tensor:
-        """(N, g*g): the logits of local maxima; everything else is put far below them."""
+        """(N, g*g): the logits of local maxima; everything else is put far below them - not so far
+        that float32 would round what is left to ties, whose order is anyone's choice.
+        """
         square = logits.unflatten(1, (1, self.side, self.side))
         highest = F.max_pool2d(square, 3, stride=1, padding=1).flatten(1)
-        return logits + (logits < highest).to(logits.dtype) * MASKED
+        return logits - (logits < highest).to(logits.dtype) * BELOW_PEAKS

@@ -120,20 +120,33 @@ class ConvStem(nn.Module):
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
-        widths = (3, *config.stem_channels, config.width)
+        widths = (3, *config.stem_channels)
+        sizes = zip(widths[1:], config.stem_strides[:-1], config.stem_depths, strict=True)
         self.stages = nn.ModuleList(
-            convolution_norm_relu(a, b, stride)
-            for a, b, stride in zip(widths[:-1], widths[1:], config.stem_strides, strict=True)
+            nn.Sequential(
+                convolution_norm_relu(widths[i], width, stride),
+                *(ResidualConvolution(width) for _ in range(depth)),
+            )
+            for i, (width, stride, depth) in enumerate(sizes)
         )
-        self.refine = convolution_norm_relu(widths[-2], widths[-2], 1)
+        self.to_tokens = convolution_norm_relu(widths[-1], config.width, config.stem_strides[-1])
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         maps = [images]
-        for stage in self.stages[:-1]:
+        for stage in self.stages:
             maps.append(stage(maps[-1]))
-        maps[-1] = maps[-1] + self.refine(maps[-1])
-        tokens: Tensor = self.stages[-1](maps[-1])
+        tokens: Tensor = self.to_tokens(maps[-1])
         return tokens, tuple(maps[-2:])
+
+
+class ResidualConvolution(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.branch = convolution_norm_relu(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.branch(x)
+        return y
 
 
 def convolution_norm_relu(width_in: int, width_out: int, stride: int) -> nn.Sequential:
