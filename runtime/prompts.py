@@ -1,0 +1,81 @@
+"""What is asked for: phrases, each with the score from which a detection counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sam3_edge.engines.manifest import Manifest, Phrase
+from sam3_edge.engines.vocabulary import nearest_phrase, phrase_for
+from sam3_edge.errors import PromptError, UsageError
+from sam3_edge.runtime.tokenizer import CONTEXT_LENGTH, Tokenizer, normalise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """text: as the user wrote it, and as the results name it. threshold: score, 0..1."""
+
+    text: str
+    threshold: float
+
+
+def check_prompt_texts(texts: Sequence[str], tokenizer: Tokenizer) -> None:
+    """Raises PromptError for no prompt, an empty, a too long or a repeated one."""
+    if not texts:
+        raise PromptError(
+            'expected at least one prompt, got none; say what to look for: --prompt "fish"'
+        )
+    seen: dict[str, str] = {}
+    for text in texts:
+        words = normalise(text)
+        if not words:
+            raise PromptError(
+                f'expected words to look for, got the empty prompt {text!r}; try --prompt "fish"'
+            )
+        num_tokens = tokenizer.num_tokens(text)
+        if num_tokens > CONTEXT_LENGTH:
+            raise PromptError(
+                f"prompt {_short(text)!r}: expected at most {CONTEXT_LENGTH} tokens (about 25 words), got "
+                f"{num_tokens}; use fewer words"
+            )
+        if words in seen:
+            raise PromptError(
+                f"expected different prompts, got {seen[words]!r} and {text!r}, which are the same "
+                "to the model; give it once"
+            )
+        seen[words] = text
+
+
+def choose_thresholds(
+    texts: Sequence[str], threshold: float | None, manifest: Manifest
+) -> tuple[Prompt, ...]:
+    """`threshold` for every prompt, or else what the bundle says serves each phrase best.
+
+    Raises UsageError for a threshold outside 0..1.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"expected a threshold from 0 to 1, got {threshold:g}")
+    return tuple(
+        Prompt(text=text, threshold=_fitted(text, manifest) if threshold is None else threshold)
+        for text in texts
+    )
+
+
+def unknown_phrase_warning(text: str, vocabulary: Sequence[Phrase]) -> str | None:
+    """One line for a prompt the model was not trained on; None for one it knows."""
+    if phrase_for(text, vocabulary) is not None:
+        return None
+    nearest = nearest_phrase(text, vocabulary)
+    if nearest is None:
+        return f"{text!r}: the bundle does not say which phrases it was trained on; check what it finds"
+    return (
+        f"{text!r} is not a phrase this model was trained on, so expect little of it; "
+        f"the nearest it knows is {nearest!r} (`sam3-edge info` lists all {len(vocabulary)})"
+    )
+
+
+def _fitted(text: str, manifest: Manifest) -> float:
+    phrase = phrase_for(text, manifest.vocabulary)
+    return manifest.default_threshold if phrase is None else phrase.threshold
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,88 @@
+"""A whole video gives every frame; a broken one what it can, and then says so."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sam3_edge.errors import SourceError
+from sam3_edge.runtime.sources import Source, open_source
+
+NUM_FRAMES = 60
+
+
+@pytest.fixture(params=["mp4", "mkv", "avi"])
+def video(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """60 frames, 20 a second, of noise, so that half the bytes are half the frames."""
+    path = tmp_path / f"clip.{request.param}"
+    codec = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(path), codec, 20, (96, 64))
+    random = np.random.default_rng(7)
+    for _ in range(NUM_FRAMES):
+        writer.write(random.integers(0, 256, (64, 96, 3)).astype(np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_whole_video(video: Path) -> None:
+    source = open_source(str(video))
+    frames = list(source.frames())
+    source.close()
+    source.close()
+    assert source.num_frames == len(frames) == NUM_FRAMES
+    assert source.fps == pytest.approx(20)
+    assert [frame.index for frame in frames] == list(range(NUM_FRAMES))
+    times = [frame.time_s for frame in frames]
+    np.testing.assert_allclose(times, np.arange(NUM_FRAMES) / 20, atol=0.002)
+    assert frames[0].image.shape == (64, 96, 3)
+    assert frames[0].source == str(video)
+
+
+def test_a_truncated_video_gives_what_it_can(video: Path) -> None:
+    content = video.read_bytes()
+    video.write_bytes(content[: len(content) // 2])
+    if video.suffix == ".mp4":  # its index is at the end, so nothing can be read
+        with pytest.raises(SourceError, match="expected a video, got one that cannot be opened"):
+            open_source(str(video))
+        return
+    seen: list[int] = []
+    with pytest.raises(SourceError, match="breaks off: expected 60 frames, got") as broken:
+        remember(open_source(str(video)), seen)
+    assert 10 <= len(seen) <= 32
+    assert f"got {len(seen)};" in str(broken.value)
+
+
+class VariableRate:
+    """Four frames with time stamps of their own, the third of which is missing."""
+
+    def __init__(self, *_: object) -> None:
+        self.stamps_ms = [0.0, 400.0, 0.0, 450.0]
+        self.count = 0
+
+    def isOpened(self) -> bool:  # noqa: N802 -- OpenCV's name
+        return True
+
+    def get(self, what: int) -> float:
+        if what == cv2.CAP_PROP_POS_MSEC:
+            return self.stamps_ms[self.count - 1]
+        return 10.0 if what == cv2.CAP_PROP_FPS else 4.0
+
+    def read(self) -> tuple[bool, object]:
+        self.count += 1
+        return self.count <= 4, np.zeros((4, 6, 3), np.uint8)
+
+
+def test_time_is_the_files_own_and_never_goes_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(bytes(100))
+    monkeypatch.setattr(cv2, "VideoCapture", VariableRate)
+    times = [frame.time_s for frame in open_source(str(tmp_path / "clip.mp4")).frames()]
+    assert times == [0.0, 0.4, 0.4, 0.45]
+
+
+def remember(source: Source, seen: list[int]) -> None:
+    """Into `seen`, so that it is known when the source breaks off."""
+    for frame in source.frames():
+        seen.append(frame.index)
