@@ -1,0 +1,41 @@
+"""Annotated pictures in a folder, of every N-th frame."""
+
+from pathlib import Path
+
+import cv2
+
+from sam3_edge.runtime.draw import draw
+from sam3_edge.runtime.results import FrameResult
+from sam3_edge.runtime.sinks.places import cannot_write, check_folder_place
+
+_JPEG_QUALITY = 92
+
+
+class ImagesSink:
+    """Writes frame_000000.jpg, numbered as the frames are."""
+
+    def __init__(self, folder: Path, every: int = 1) -> None:
+        check_folder_place(folder)
+        self._folder = folder
+        self._every = every
+        self._count = 0
+
+    @property
+    def written(self) -> str | None:
+        return f"{self._folder} ({self._count} pictures)" if self._count else None
+
+    def write(self, result: FrameResult) -> None:
+        if result.frame.index % self._every:
+            return
+        picture = draw(result.frame.image, result.detections, result.prompts)
+        _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        path = self._folder / f"frame_{result.frame.index:06d}.jpg"
+        try:
+            path.write_bytes(encoded.tobytes())
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise cannot_write(path, error) from error
+        self._count += 1
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,62 @@
+"""Many pictures: those of a folder, or those a pattern matches, by name."""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sam3_edge.errors import SourceError
+from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.sources.image import PICTURE_SUFFIXES, is_picture_name, picture_frame
+
+
+class FolderSource:
+    """Pictures may differ in size. The first is read when the source is opened."""
+
+    fps: float | None = None
+
+    def __init__(self, name: str, paths: Sequence[Path]) -> None:
+        self.name = name
+        self.num_frames: int | None = len(paths)
+        self._paths = paths
+        picture_frame(paths[0], 0)
+
+    def frames(self) -> Iterator[Frame]:
+        for index, path in enumerate(self._paths):
+            yield picture_frame(path, index)
+
+    def close(self) -> None:
+        pass
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures directly in `folder`, frame2 before frame10. Raises SourceError without any."""
+    try:
+        found = [path for path in folder.iterdir() if is_picture_name(path) and path.is_file()]
+    except OSError as error:
+        raise SourceError(
+            f"{folder}: expected a folder of pictures, got: {error.strerror}; check its permissions"
+        ) from error
+    if not found:
+        raise SourceError(
+            f"{folder}: expected a folder with {', '.join(PICTURE_SUFFIXES)} files, found none; "
+            "check the path"
+        )
+    return sorted(found, key=_by_number)
+
+
+def matching_files(pattern: str) -> list[Path]:
+    """Every file the pattern matches, whatever its name ends in. Raises SourceError for none."""
+    found = [path for path in map(Path, glob.glob(pattern, recursive=True)) if path.is_file()]  # noqa: PTH207
+    if not found:
+        raise SourceError(
+            f"{pattern}: expected a pattern that matches pictures, found none; "
+            "quote it, so that the shell leaves it alone, and check the path"
+        )
+    return sorted(found, key=_by_number)
+
+
+def _by_number(path: Path) -> list[tuple[bool, int, str]]:
+    """Digits compare as numbers, all else as text."""
+    pieces = re.split(r"([0-9]+)", str(path))
+    return [(not p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in pieces if p]
