@@ -69,7 +69,7 @@ def export(
     \b
     Examples:
       sam3-edge export runs/nano/weights.safetensors -o bundles/nano
-      sam3-edge export sam3.safetensors --preset full -o bundles/sam3 --images photos/
+      sam3-edge export sam3.safetensors --preset full -o out/sam3 --images photos/
     """
     options = ExportOptions(
         name=name or out.resolve().name,

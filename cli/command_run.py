@@ -1,0 +1,131 @@
+"""`sam3-edge run`: the options, and what --help says of them."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sam3_edge.engines.bundle import default_bundle_path
+from sam3_edge.errors import UsageError
+from sam3_edge.run_detection import DEMO_FRAMES, RunOptions, run_detection
+from sam3_edge.runtime.text_cache import default_cache_folder
+
+
+# In the order a newcomer needs them: --help shows them so.
+@click.command(short_help="Find what you name in a camera, video or pictures.")
+@click.option(
+    "--camera",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="Look through a camera: 0 is the first.",
+)
+@click.option(
+    "--source",
+    metavar="SOURCE",
+    help="Or look at an image, a folder, a pattern ('shots/*.jpg', in quotes), a video file, or "
+    "the built-in scene (demo, demo:7 for another one).",
+)
+@click.option(
+    "--prompt",
+    "prompts",
+    multiple=True,
+    metavar="TEXT",
+    help="What to find, in a few words. Repeat it to find several things at once.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    metavar="SCORE",
+    help="Lowest score to report, 0 to 1.  [default: what the bundle found best for each phrase]",
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the video with everything found drawn into it (.mp4, .mov, .mkv or .avi).",
+)
+@click.option("--jsonl", metavar="FILE", help="Write one JSON line a frame; - is standard output.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write annotated pictures, one a frame.",
+)
+@click.option(
+    "--every-image",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --images: only of every N-th frame.",
+)
+@click.option("--show", is_flag=True, help="Show a window; q or Esc ends.")
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Stop after N frames.  [default: all; {DEMO_FRAMES} of the demo]",
+)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The model.  [default: the one that comes with sam3-edge]",
+)
+@click.option(
+    "--unverified", is_flag=True, help="Accept a bundle that has not passed its verification."
+)
+@click.option("--no-crop-masks", is_flag=True, help="Keep the parts of masks outside their boxes.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processor threads for the engine.  [default: all]",
+)
+@click.option(
+    "--text-cache",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where encoded prompts are kept.  [default: ~/.cache/sam3-edge]",
+)
+@click.option(
+    "--no-self-check",
+    is_flag=True,
+    help="Do not replay a reference picture at the start and every hour.",
+)
+@click.option("--quiet", is_flag=True, help="No progress and no summary.")
+@click.option("--debug", is_flag=True, help="On an error, show the traceback too.")
+def run(
+    camera: int | None,
+    source: str | None,
+    every_image: int | None,
+    bundle: Path | None,
+    text_cache: Path | None,
+    **options: Any,
+) -> None:
+    """Find what you name in a camera, a video or pictures.
+
+    \b
+    Examples:
+      sam3-edge run --camera 0 --prompt "fish"
+      sam3-edge run --source demo --prompt fish --prompt jellyfish --save sea.mp4
+      sam3-edge run --source reef.mp4 --prompt fish --jsonl fish.jsonl
+      sam3-edge run --source photos/ --prompt "sea star" --images found/
+
+    Without --save, --jsonl, --images or --show it prints what it sees once a second. Ctrl-C ends
+    it well: files are completed and the summary is printed.
+
+    Exit status: 0 good, 1 something failed, 2 the command line was wrong.
+    """
+    if (source is None) == (camera is None):
+        got = "neither" if source is None else "both"
+        raise UsageError(f"expected one of --source and --camera, got {got}; try --source demo")
+    if every_image is not None and options["images"] is None:
+        raise UsageError("expected --images beside --every-image, got none; add --images FOLDER")
+    run_detection(
+        RunOptions(
+            source=f"camera:{camera}" if source is None else source,
+            every_image=every_image or 1,
+            bundle=bundle or default_bundle_path(),
+            text_cache=text_cache or default_cache_folder(),
+            **options,
+        )
+    )

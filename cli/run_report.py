@@ -1,0 +1,111 @@
+"""What `sam3-edge run` tells the person in front of it."""
+
+from collections.abc import Sequence
+from time import perf_counter
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sam3_edge.runtime.results import FrameResult, Timing
+from sam3_edge.runtime.tally import Summary, Tally
+
+_LIVE_EVERY_S = 1.0
+
+
+class RunReport:
+    """A progress bar where there is an end and a terminal, otherwise lines; then the summary.
+
+    total: how many frames there will be; None where nobody knows.
+    live: a line each second. to_stderr: because standard output carries the results.
+    """
+
+    def __init__(
+        self, tally: Tally, *, total: int | None, live: bool, quiet: bool, to_stderr: bool
+    ) -> None:
+        self._tally = tally
+        self._quiet = quiet
+        self._to_stderr = to_stderr
+        console = Console(stderr=True)
+        self._progress: Progress | None = None
+        if total is not None and console.is_terminal and not quiet:
+            self._progress = _progress_bar(console)
+            self._task = self._progress.add_task("", total=total)
+        self._live = live and not quiet and self._progress is None
+        self._next_line_s = perf_counter() + _LIVE_EVERY_S
+
+    def __enter__(self) -> "RunReport":
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def add(self, result: FrameResult) -> None:
+        self._tally.add(result)
+        if self._progress is not None:
+            self._progress.update(self._task, advance=1, description=found_text(result))
+        elif self._live and perf_counter() >= self._next_line_s:
+            rate = self._tally.summary().frames_per_s
+            self._say(f"frame {result.frame.index}  {rate:.1f} frames/s  {found_text(result)}")
+            self._next_line_s = perf_counter() + _LIVE_EVERY_S
+
+    def finish(self, written: Sequence[str | None]) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        if self._quiet:
+            return
+        for line in summary_lines(self._tally.summary(), [text for text in written if text]):
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        click.echo(line, err=self._to_stderr)
+
+
+def found_text(result: FrameResult) -> str:
+    """ "fish 3 (best 0.91), jellyfish 0"."""
+    found, words = result.detections, []
+    for index, text in enumerate(result.prompts):
+        scores = found.scores[found.prompt_index == index]
+        best = f" (best {scores[0]:.2f})" if len(scores) else ""
+        words.append(f"{text} {len(scores)}{best}")
+    return ", ".join(words)
+
+
+def summary_lines(summary: Summary, written: Sequence[str]) -> list[str]:
+    """Frames, objects and speed; the stages' times; where the files are."""
+    frames = "1 frame" if summary.frames == 1 else f"{summary.frames} frames"
+    found = ", ".join(f"{text} {count}" for text, count in summary.objects.items())
+    lines = [f"{frames} at {summary.frames_per_s:.1f} frames/s; objects found: {found}"]
+    if summary.median is not None:
+        lines.append(f"median ms a frame: {_timing_text(summary.median)}")
+    if written:
+        lines.append(f"wrote {', '.join(written)}")
+    return lines
+
+
+def _timing_text(timing: Timing) -> str:
+    return (
+        f"preprocess {timing.preprocess_ms:.1f}, vision {timing.vision_ms:.1f}, decoder "
+        f"{timing.decoder_ms:.1f}, postprocess {timing.postprocess_ms:.1f}, "
+        f"total {timing.total_ms:.1f}"
+    )
+
+
+def _progress_bar(console: Console) -> Progress:
+    return Progress(
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+        transient=True,
+    )

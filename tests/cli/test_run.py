@@ -1,0 +1,301 @@
+"""`sam3-edge run` as a user meets it: files, lines, exit status."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from sam3_edge.engines.bundle import read_manifest, write_manifest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(sam3_edge: Command, stand_in: Path) -> Command:
+    """run("--source", ...): with the stand-in bundle."""
+
+    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return sam3_edge("run", "--bundle", stand_in, *arguments)
+
+    return call
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def frame_count(path: Path) -> int:
+    reader, count = cv2.VideoCapture(str(path)), 0
+    while reader.read()[0]:
+        count += 1
+    return count
+
+
+def error_line(ran: subprocess.CompletedProcess[str]) -> str:
+    """The only line of standard error that is not a warning, without its prefix."""
+    lines = [line for line in ran.stderr.splitlines() if ": warning: " not in line]
+    assert len(lines) == 1, ran.stderr
+    prefix = "sam3-edge: error: "
+    assert lines[0].startswith(prefix)
+    return lines[0].removeprefix(prefix)
+
+
+def test_the_demo_with_every_output(run: Command, tmp_path: Path) -> None:
+    ran = run(
+        "--source", "demo", "--frames", "5", "--prompt", "fish", "--prompt", "crab",
+        "--save", "o/v.mp4", "--jsonl", "o/v.jsonl", "--images", "o/i", "--every-image", "2",
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    lines = json_lines(tmp_path / "o" / "v.jsonl")
+    assert [line["frame"] for line in lines] == [0, 1, 2, 3, 4]
+    # Fish needs 0.6 and crab 0.3, as the bundle's vocabulary says: one of fish, two of crab.
+    for line in lines:
+        assert [found["prompt"] for found in line["detections"]] == ["fish", "crab", "crab"]
+    assert frame_count(tmp_path / "o" / "v.mp4") == 5
+    assert len(list((tmp_path / "o" / "i").iterdir())) == 3
+    summary = ran.stdout.splitlines()
+    assert summary[0].startswith("5 frames at ")
+    assert summary[0].endswith("objects found: fish 5, crab 10")
+    assert summary[1].startswith("median ms a frame: preprocess ")
+    assert summary[2] == "wrote o/v.jsonl (5 JSON lines), o/v.mp4 (5 frames), o/i (3 pictures)"
+
+
+def test_one_threshold_for_all_and_whole_masks(run: Command, tmp_path: Path) -> None:
+    found = []
+    for extra in ((), ("--no-crop-masks",)):
+        run("--source", "demo", "--frames", "1", "--prompt", "fish", "--threshold", "0.1",
+            "--jsonl", "o.jsonl", "--no-self-check", *extra)  # fmt: skip
+        found.append(json_lines(tmp_path / "o.jsonl")[0]["detections"])
+    assert [len(each) for each in found] == [2, 2]
+    assert found[1][0]["mask"]["counts"] == f"0{_counts(640 * 480)}"
+    assert found[0][0]["mask"] != found[1][0]["mask"]
+
+
+def _counts(number: int) -> str:
+    """COCO's letters for one run length."""
+    letters, more = "", True
+    while more:
+        low, number = number & 0x1F, number >> 5
+        more = number != (-1 if low & 0x10 else 0)
+        letters += chr((low | (0x20 if more else 0)) + 48)
+    return letters
+
+
+def test_jsonl_on_standard_output_is_nothing_else(run: Command) -> None:
+    ran = run("--source", "demo", "--frames", "3", "--prompt", "fish", "--jsonl", "-")
+    assert [json.loads(line)["frame"] for line in ran.stdout.splitlines()] == [0, 1, 2]
+    assert "3 frames at" in ran.stderr
+
+
+def test_quiet_is_quiet(run: Command) -> None:
+    ran = run("--source", "demo", "--frames", "2", "--prompt", "fish", "--quiet")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_without_outputs_a_live_line_each_second(run: Command) -> None:
+    ran = run("--source", "demo", "--frames", "250", "--prompt", "fish")
+    live = [line for line in ran.stdout.splitlines() if line.startswith("frame ")]
+    assert live
+    assert "frames/s  fish 1 (best 0.88)" in live[0]
+
+
+def test_the_rate_of_the_source_is_kept(run: Command, tmp_path: Path) -> None:
+    run("--source", "demo", "--frames", "4", "--prompt", "fish", "--save", "one.mp4")
+    assert run("--source", "one.mp4", "--prompt", "fish", "--save", "two.mp4").returncode == 0
+    assert cv2.VideoCapture(str(tmp_path / "two.mp4")).get(cv2.CAP_PROP_FPS) == 30
+    assert frame_count(tmp_path / "two.mp4") == 4
+
+
+def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
+    ran = run("--source", "demo", "--frames", "2", "--prompt", "fishes", "--prompt", "Fish")
+    assert ran.returncode == 0
+    (warning,) = ran.stderr.splitlines()
+    assert warning.startswith("sam3-edge: warning: 'fishes' is not a phrase this model was trained")
+    assert "the nearest it knows is 'fish'" in warning
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("--source", "demo"), 2, "expected at least one prompt, got none"),
+        (("--prompt", "fish"), 2, "expected one of --source and --camera, got neither"),
+        (("--prompt", "fish", "--source", "demo", "--camera", "0"), 2, "--camera, got both"),
+        (("--source", "demo", "--prompt", ""), 2, "got the empty prompt ''"),
+        (("--source", "demo", "--prompt", "fish " * 40), 2, "at most 32 tokens"),
+        (("--source", "demo", "--prompt", "a", "--threshold", "1.5"), 2, "1.5 is not in the range"),
+        (("--source", "demo", "--prompt", "a", "--threshold", "nan"), 2, "threshold"),
+        (("--source", "demo", "--prompt", "a", "--nonsense"), 2, "see `sam3-edge run --help`"),
+        (("--source", "demo", "--prompt", "a", "--every-image", "2"), 2, "add --images FOLDER"),
+        (("--source", "demo", "--prompt", "a", "--save", "a.gif"), 2, "got .gif"),
+        (("--camera", "97", "--prompt", "a"), 1, "camera 97: expected a camera, found none"),
+        (("--source", "no.mp4", "--prompt", "a"), 1, "found none; check the path"),
+        (("--source", "demo", "--prompt", "a", "--jsonl", "/dev/null/a"), 1, "cannot write"),
+        (("--source", "demo", "--prompt", "a", "--images", "/dev/null/a"), 1, "cannot write"),
+        (("--source", "demo", "--prompt", "a", "--save", "/dev/null/a.mp4"), 1, "cannot write"),
+        (("--source", "demo", "--prompt", "a", "--jsonl", "/dev/full"), 1, "No space left"),
+        (("--source", "demo", "--prompt", "a", "--bundle", "none"), 1, "none is not a bundle"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_a_status(
+    run: Command, arguments: tuple[str, ...], status: int, message: str
+) -> None:
+    ran = run(*arguments, "--frames", "3")
+    assert message in error_line(ran)
+    assert ran.returncode == status
+    assert "Traceback" not in ran.stderr
+
+
+def test_debug_shows_the_traceback(run: Command) -> None:
+    ran = run("--source", "no.mp4", "--prompt", "fish", "--debug")
+    assert ran.returncode == 1
+    assert "Traceback (most recent call last)" in ran.stderr
+    assert ran.stderr.splitlines()[-1].startswith("sam3-edge: error: 'no.mp4'")
+
+
+def test_a_broken_video_keeps_what_came_before(run: Command, tmp_path: Path) -> None:
+    run("--source", "demo", "--frames", "60", "--prompt", "fish", "--save", "whole.mkv")
+    content = (tmp_path / "whole.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    ran = run("--source", "cut.mkv", "--prompt", "fish", "--save", "o.mp4", "--jsonl", "o.jsonl")
+    assert ran.returncode == 1
+    count = len(json_lines(tmp_path / "o.jsonl"))
+    assert f"cut.mkv breaks off: expected 60 frames, got {count};" in error_line(ran)
+    assert 0 < frame_count(tmp_path / "o.mp4") == count < 60
+
+
+def test_the_source_is_not_overwritten(run: Command, tmp_path: Path) -> None:
+    run("--source", "demo", "--frames", "3", "--prompt", "fish", "--save", "a.mp4")
+    ran = run("--source", "a.mp4", "--prompt", "fish", "--save", "./a.mp4")
+    assert ran.returncode == 2
+    assert "expected an output of its own, got the source" in error_line(ran)
+    assert frame_count(tmp_path / "a.mp4") == 3
+
+
+def test_an_unverified_bundle_needs_the_word(
+    sam3_edge: Command, stand_in: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(stand_in, copy)
+    manifest = read_manifest(copy)
+    failed = dataclasses.replace(manifest.verification_onnx, state="failed")
+    write_manifest(copy, dataclasses.replace(manifest, verification_onnx=failed))
+    arguments = ("run", "--bundle", copy, "--source", "demo", "--frames", "1", "--prompt", "fish")
+    ran = sam3_edge(*arguments)
+    assert ran.returncode == 1
+    assert "is not verified" in error_line(ran)
+    assert sam3_edge(*arguments, "--unverified").returncode == 0
+
+
+def test_the_engine_is_checked_at_the_start(
+    sam3_edge: Command, stand_in: Path, tmp_path: Path
+) -> None:
+    """A bundle whose references are another model's is stopped before the first frame."""
+    from sam3_edge.engines.bundle import file_sha256
+    from sam3_edge.engines.references import read_references, write_references
+
+    copy = tmp_path / "copy"
+    shutil.copytree(stand_in, copy)
+    file = copy / "references.npz"
+    references = read_references(file)
+    write_references(file, dataclasses.replace(references, logits=references.logits + 1))
+    manifest = read_manifest(copy)
+    assert manifest.references is not None
+    spec = dataclasses.replace(manifest.references, sha256=file_sha256(file))
+    write_manifest(copy, dataclasses.replace(manifest, references=spec))
+    arguments = ("run", "--bundle", copy, "--source", "demo", "--frames", "1", "--prompt", "fish")
+    ran = sam3_edge(*arguments, "--jsonl", "o.jsonl")
+    assert ran.returncode == 1
+    assert "the engine has drifted" in error_line(ran)
+    assert not (tmp_path / "o.jsonl").exists()
+    assert sam3_edge(*arguments, "--no-self-check").returncode == 0
+
+
+def test_a_file_size_limit_while_writing(stand_in: Path, tmp_path: Path) -> None:
+    """Neither output fits: one line, status 1, and the JSON lines are whole."""
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
+        "from sam3_edge.command import main; main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, "run", "--bundle", stand_in, "--source", "demo",
+         "--prompt", "fish", "--jsonl", "o.jsonl", "--save", "o.mp4", "--text-cache", "cache"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 1
+    assert "cannot write o.jsonl: File too large" in error_line(ran)
+    lines = json_lines(tmp_path / "o.jsonl")
+    assert [line["frame"] for line in lines] == list(range(len(lines)))
+    assert len(lines) > 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_well(stand_in: Path, tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sam3_edge", "run", "--bundle", stand_in, "--source", "demo",
+         "--frames", "100000", "--prompt", "fish", "--save", "o.mp4", "--jsonl", "o.jsonl"],
+        cwd=tmp_path, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    output, deadline = tmp_path / "o.jsonl", time.monotonic() + 60
+    while not (output.exists() and output.stat().st_size > 5000):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    count = len(json_lines(output))
+    assert out.startswith(f"{count} frames at ")
+    assert frame_count(tmp_path / "o.mp4") == count
+
+
+def test_nothing_heavy_is_imported(sam3_edge: Command, stand_in: Path) -> None:
+    script = (
+        "import sys\n"
+        "from sam3_edge.command import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    heavy = {'torch', 'onnx', 'scipy', 'pycocotools'} & set(sys.modules)\n"
+        "    print('heavy', sorted(heavy), 'onnxruntime' in sys.modules)\n"
+    )
+    ran = sam3_edge(
+        "run", "--bundle", stand_in, "--source", "demo", "--frames", "2", "--prompt", "fish",
+        "--save", "o.mp4", "--jsonl", "o.jsonl", "--images", "i", python=("-c", script),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "heavy [] True"
+
+
+def test_cached_prompts_need_no_text_graph(
+    sam3_edge: Command, stand_in: Path, tmp_path: Path
+) -> None:
+    """Loading the text graph is the one thing that must not happen the second time."""
+    script = (
+        "import sam3_edge.engines.onnxruntime_backend as module\n"
+        "load = module.load_session\n"
+        "def watched(path, *rest):\n"
+        "    print('loaded', path.name)\n"
+        "    return load(path, *rest)\n"
+        "module.load_session = watched\n"
+        "from sam3_edge.command import main\n"
+        "main()\n"
+    )
+    for expected in (True, False):
+        ran = sam3_edge(
+            "run", "--bundle", stand_in, "--source", "demo", "--frames", "1", "--prompt", "fish",
+            "--text-cache", "texts", python=("-c", script),
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        assert ("loaded text.onnx" in ran.stdout) == expected
+    assert len(list((tmp_path / "texts").iterdir())) == 1
