@@ -101,7 +101,7 @@ def _exemplars(detector: Detector, references: References, index: int) -> dict[s
     labels = np.broadcast_to(np.arange(slots) % 3 != 2, best.shape).astype(np.int64)
     padding = np.broadcast_to(np.arange(slots) == slots - 1, best.shape)
     arrays = {"boxes": boxes, "labels": labels, "box_mask": padding}
-    return {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in arrays.items()}
+    return {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
 
 
 def _compare(

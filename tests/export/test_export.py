@@ -1,0 +1,168 @@
+"""A checkpoint becomes a bundle that computes what PyTorch does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from sam3_edge.engines.bundle import Bundle
+from sam3_edge.errors import ExportError
+from sam3_edge.export.build_engine import build_from_bundle
+from sam3_edge.export.compare import TOLERANCE, graph_differences
+from sam3_edge.export.reference_images import demo_images, make_references, photos
+from sam3_edge.export.write_bundle import ExportOptions, export_checkpoint, read_vocabulary
+from sam3_edge.training.model.config import preset
+from sam3_edge.training.model.detector import Detector
+from sam3_edge.training.model.weights import WeightsMetadata, load_weights, save_weights
+
+trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
+
+
+@pytest.fixture(scope="module", params=["tiny", "nano"])
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    name = str(request.param)
+    model = Detector(preset(name))
+    if model.proposals is not None:
+        # A fresh head scores every cell nearly alike, and TopK among equals is anyone's choice.
+        with torch.no_grad():
+            model.proposals.embed.weight.mul_(100.0)
+    path = tmp_path_factory.mktemp(name) / f"{name}.safetensors"
+    metadata = WeightsMetadata(
+        preset=name,
+        image_size=model.config.image_size,
+        recipe="random",
+        data=("none",),
+        licence="Apache-2.0",
+    )
+    save_weights(model, path, metadata, half=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path) -> Bundle:
+    out = checkpoint.with_suffix(".bundle")
+    export_checkpoint(checkpoint, out, ExportOptions(name="test"))
+    return Bundle.open(out, verified_only=False)
+
+
+def test_every_output_is_pytorchs(bundle: Bundle) -> None:
+    report = bundle.manifest.verification_onnx
+    assert report.state == "passed", report.message
+    assert report.detections_matched == 1.0
+    outputs = {f"{g}.{t.name}" for g, s in bundle.manifest.graphs.items() for t in s.outputs}
+    assert set(report.max_abs_difference) == outputs
+    assert all(d is not None and d < TOLERANCE for d in report.max_abs_difference.values())
+
+
+def test_only_prompts_are_dynamic(bundle: Bundle) -> None:
+    for name, spec in bundle.manifest.graphs.items():
+        model = onnx.load(bundle.graph_path(name))
+        for tensor in (*model.graph.input, *model.graph.output):
+            dynamic = [d.dim_param for d in tensor.type.tensor_type.shape.dim if d.dim_param]
+            assert dynamic in ([], ["P"]), f"{name}.{tensor.name}"
+        ops = {node.op_type for node in model.graph.node}
+        assert not ops & {"Attention", "RoiAlign", "GridSample", "If", "Loop", "STFT"}, name
+        assert model.opset_import[0].version in (19, 20)
+        assert [t.name for t in spec.inputs] == [t.name for t in model.graph.input]
+
+
+def test_a_wrong_weight_is_noticed(bundle: Bundle, checkpoint: Path) -> None:
+    detector, _ = load_weights(checkpoint)
+    references = make_references(
+        detector, demo_images(detector.config.image_size)[:1], ("fish",), 0.3
+    )
+    with torch.no_grad():
+        detector.geometry_encoder.encode_norm.bias += 0.01
+    differences = graph_differences(detector, bundle, references)
+    assert (differences["vision.image_token"] or 0.0) > TOLERANCE
+
+
+@pytest.mark.parametrize("graph", ["vision", "text", "exemplar", "decoder"])
+def test_compiles_in_tensorrt_rtx(bundle: Bundle, graph: str) -> None:
+    assert compile_engine(bundle.graph_path(graph), max_prompts=8) > 10_000
+
+
+class Log(trt.ILogger):  # type: ignore[misc]
+    """Keeps what the compiler says, for the failing test's message."""
+
+    def __init__(self) -> None:
+        trt.ILogger.__init__(self)
+        self.lines: list[str] = []
+
+    def log(self, severity: object, message: str) -> None:
+        self.lines.append(f"{severity}: {message}")
+
+
+def compile_engine(path: Path, max_prompts: int) -> int:
+    """Parse and compile for compute capability 8.6, which needs no GPU; the engine's bytes."""
+    log = Log()
+    builder = trt.Builder(log)
+    strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(strongly_typed)
+    parser = trt.OnnxParser(network, log)
+    assert parser.parse_from_file(str(path)), "\n".join(log.lines)
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.SM86, 0)
+    profile = builder.create_optimization_profile()
+    inputs = [network.get_input(i) for i in range(network.num_inputs)]
+    for tensor in (t for t in inputs if -1 in t.shape):
+        sizes = [[n if d == -1 else d for d in tensor.shape] for n in (1, 2, max_prompts)]
+        profile.set_shape(tensor.name, *sizes)
+    config.add_optimization_profile(profile)
+    engine = builder.build_serialized_network(network, config)
+    assert engine is not None, "\n".join(log.lines)
+    return int(engine.nbytes)
+
+
+def test_vocabulary_is_read(tmp_path: Path) -> None:
+    entry = {"text": "fish", "ap": 0.2, "ap50": 0.4, "threshold": 0.35, "source": "scenes"}
+    (tmp_path / "v.json").write_text(json.dumps([entry]))
+    assert read_vocabulary(tmp_path / "v.json")[0].threshold == 0.35
+    (tmp_path / "v.json").write_text(json.dumps([{"word": "fish"}]))
+    with pytest.raises(ExportError, match="expected a JSON list of phrases"):
+        read_vocabulary(tmp_path / "v.json")
+
+
+def test_wrong_checkpoints_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    options = ExportOptions(name="test")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(ExportError, match="expected a readable"):
+        export_checkpoint(broken, tmp_path / "out", options)
+    with pytest.raises(ExportError, match="the file was trained with, got small"):
+        export_checkpoint(checkpoint, tmp_path / "out", options, preset="small")
+    assert list(tmp_path.iterdir()) == [broken]
+
+
+def test_foreign_folders_are_left_alone(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ExportError, match="got a folder with other files"):
+        export_checkpoint(checkpoint, tmp_path, ExportOptions(name="test"))
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_broken_photo_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="expected a folder with"):
+        photos(tmp_path, 4, 28)
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(ExportError, match=r"a\.jpg: expected a picture"):
+        photos(tmp_path, 4, 28)
+
+
+def test_build_from_a_bundle_replays_it(bundle: Bundle, tmp_path: Path) -> None:
+    built = build_from_bundle(bundle.path, tmp_path / "built")
+    assert built.manifest == bundle.manifest
+    with pytest.raises(ExportError, match="expected a new folder"):
+        build_from_bundle(bundle.path, tmp_path / "built")
+
+
+def test_build_engine_runs_as_a_script(root: Path) -> None:
+    script = [sys.executable, "export/build_engine.py", "--help"]
+    done = subprocess.run(script, cwd=root, capture_output=True, text=True, check=True)
+    assert "Build a bundle for this machine" in done.stdout
