@@ -196,5 +196,5 @@ def _check_passed(path: Path, part: str, verification: Verification) -> None:
 def _refuse_unverified(path: Path, part: str, state: str) -> NoReturn:
     raise BundleError(
         f"{path} is not verified: expected {part} to have passed, got {state}; "
-        "run `sam3-edge verify` on it, or pass --unverified to use it all the same"
+        "export or build it again, or pass --unverified to use it all the same"
     )

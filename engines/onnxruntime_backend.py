@@ -24,7 +24,7 @@ from sam3_edge.engines.onnxruntime_session import (
 from sam3_edge.errors import EngineError
 
 _PER_PROMPT = ("text_features", "exemplar_features", "prompt_mask")
-_ADVICE = "check free memory, and the bundle with `sam3-edge verify`"
+_ADVICE = "check free memory, or build the bundle again with `sam3-edge build`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,5 +66,5 @@ def _check_finite(name: str, values: NDArray[np.float32]) -> None:
     if not np.isfinite(values).all():
         raise EngineError(
             f"{name}: expected finite numbers from the decoder graph, got NaN or infinity; "
-            "check the bundle with `sam3-edge verify`"
+            "build the bundle again with `sam3-edge build`"
         )

@@ -92,11 +92,10 @@ def cast_actors(rng: np.random.Generator, palette: Palette, horizon: float) -> l
     kinds += list(rng.choice(_DISTRACTORS, int(rng.integers(4, 15))))
     homes = _spread(rng, len(kinds))
     stays = 7  # the first ones never leave, so that at least five can be seen in every frame
-    actors = [
+    return [
         _actor(rng, palette, str(kind), homes[k], horizon, settled=k < stays)
         for k, kind in enumerate(kinds)
     ]
-    return actors
 
 
 def _spread(rng: np.random.Generator, count: int) -> list[tuple[float, float]]:

@@ -57,7 +57,7 @@ def kelp(look: Look, t: float, pixel: float) -> Sketch:
     return Sketch(outline=outline, ground=look.body, marks=marks, relief=0.3)
 
 
-def bubble(look: Look, t: float, pixel: float) -> Sketch:
+def bubble(look: Look, t: float, _pixel: float) -> Sketch:
     """A clear sphere: bright rim, one highlight."""
     wobble = 0.04 * np.sin(6.0 * t + look.phase)
     glint = [(ellipse(-0.18, -0.2, 0.12, 0.09), _WHITE), (ellipse(0.2, 0.24, 0.06, 0.05), _WHITE)]
@@ -68,7 +68,7 @@ def bubble(look: Look, t: float, pixel: float) -> Sketch:
     )  # fmt: skip
 
 
-def stone(look: Look, t: float, pixel: float) -> Sketch:
+def stone(look: Look, _t: float, _pixel: float) -> Sketch:
     """A rounded, grainy lump; half of them wear bands, as some fish do."""
     s = look.shape
     angle = np.linspace(0.0, 2 * np.pi, 18, endpoint=False)
@@ -90,7 +90,7 @@ def stone(look: Look, t: float, pixel: float) -> Sketch:
     )
 
 
-def bag(look: Look, t: float, pixel: float) -> Sketch:
+def bag(look: Look, t: float, _pixel: float) -> Sketch:
     """Jellyfish-like: a translucent crumpled bag, two handles up, open and bare below."""
     s = look.shape
     angle = np.linspace(0.0, 2 * np.pi, 20, endpoint=False)
@@ -142,7 +142,7 @@ def urchin(look: Look, t: float, pixel: float) -> Sketch:
     return Sketch(outline=outline, ground=mix(look.body, _DARK, 0.3), marks=marks, rough=0.3)
 
 
-def coral(look: Look, t: float, pixel: float) -> Sketch:
+def coral(look: Look, _t: float, _pixel: float) -> Sketch:
     """A flower-like colony: seven to nine round lobes, no arms that taper."""
     s = look.shape
     lobes = 7 + int(3 * s[0])

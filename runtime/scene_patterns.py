@@ -102,7 +102,7 @@ def _chevrons(s: tuple[float, ...]) -> list[Points]:
 
 
 _AREAS: dict[str, Callable[[tuple[float, ...]], list[Points]]] = {
-    "plain": lambda s: [],
+    "plain": lambda _s: [],
     "bars": _bars,
     "spots": _spots,
     "speckle": _speckle,

@@ -134,5 +134,5 @@ def _check_finite(encoded: TextFeatures) -> None:
     if not np.isfinite(encoded.features).all():
         raise EngineError(
             "text_features: expected finite numbers, got NaN or infinity; "
-            "check the bundle with `sam3-edge verify`"
+            "build the bundle again with `sam3-edge build`"
         )

@@ -255,7 +255,9 @@ def token_ids() -> NDArray[np.int64]:
 
 
 @pytest.fixture
-def make_references(pictures, token_ids) -> Callable[[OnnxRuntimeBackend], References]:
+def make_references(
+    pictures: NDArray[np.uint8], token_ids: NDArray[np.int64]
+) -> Callable[[OnnxRuntimeBackend], References]:
     """make_references(backend): what this backend makes of `pictures` and `token_ids`."""
 
     def make(backend: OnnxRuntimeBackend) -> References:

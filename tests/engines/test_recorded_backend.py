@@ -19,7 +19,7 @@ def output(value: float) -> RawOutput:
 
 
 def test_it_plays_back_what_was_recorded_and_remembers_what_it_got() -> None:
-    recorded = [output(1), EngineError("out of memory"), output(2)]
+    recorded: list[RawOutput | EngineError] = [output(1), EngineError("out of memory"), output(2)]
     backend: Backend = RecordedBackend(recorded, image_size=28, d_model=4)
     assert isinstance(backend, RecordedBackend)
     ids = np.zeros((1, 32), np.int64)

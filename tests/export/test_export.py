@@ -77,7 +77,7 @@ def test_a_wrong_weight_is_noticed(bundle: Bundle, checkpoint: Path) -> None:
         detector, demo_images(detector.config.image_size)[:1], ("fish",), 0.3
     )
     with torch.no_grad():
-        detector.geometry_encoder.encode_norm.bias += 0.01
+        detector.geometry_encoder.encode_norm.bias.add_(0.01)
     differences = graph_differences(detector, bundle, references)
     assert (differences["vision.image_token"] or 0.0) > TOLERANCE
 
@@ -87,7 +87,7 @@ def test_compiles_in_tensorrt_rtx(bundle: Bundle, graph: str) -> None:
     assert compile_engine(bundle.graph_path(graph), max_prompts=8) > 10_000
 
 
-class Log(trt.ILogger):  # type: ignore[misc]
+class Log(trt.ILogger):  # type: ignore[misc, name-defined]
     """Keeps what the compiler says, for the failing test's message."""
 
     def __init__(self) -> None:

@@ -79,8 +79,11 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(decoder.layers))
         self.norm = nn.LayerNorm(width)
         self.bbox_embed = MLP((width, width, width, 4))
-        self.query_embed = nn.Embedding(decoder.num_queries, width)
-        if decoder.query_init == "learned":
+        # One for all proposals: which rank TopK gave a proposal must not matter, since rounding
+        # may swap two of them.
+        learned = decoder.query_init == "learned"
+        self.query_embed = nn.Embedding(decoder.num_queries if learned else 1, width)
+        if learned:
             self.reference_points = nn.Embedding(decoder.num_queries, 4)
         self.boxRPB_embed_x = MLP((2, width, config.heads))
         self.boxRPB_embed_y = MLP((2, width, config.heads))

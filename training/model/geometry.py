@@ -6,6 +6,7 @@ products, which every engine executes alike.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sam3_edge.training.model.config import ModelConfig
 from sam3_edge.training.model.fusion import CrossLayer
@@ -91,8 +92,9 @@ class GeometryEncoder(nn.Module):
         n, m = boxes.shape[:2]
         embedded: Tensor = self.boxes_direct_project(boxes)
         pooled = self._pool(boxes, self.img_pre_norm(tokens))
+        # A convolution as large as what it is given is a linear layer.
         kernel = self.boxes_pool_project.weight.flatten(1)
-        embedded = embedded + pooled @ kernel.t() + self.boxes_pool_project.bias
+        embedded = embedded + F.linear(pooled, kernel, self.boxes_pool_project.bias)
         half = (self.boxes_pos_enc_project.in_features - 2) // 2
         cx, cy, w, h = boxes.unbind(-1)
         placed = torch.cat(

@@ -49,6 +49,7 @@ class Neck(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         maps = []
         for i, branch in enumerate(self.convs[: self.num_maps]):
+            assert isinstance(branch, nn.Sequential)
             x = branch[:-1](tokens)
             if i < len(self.laterals):
                 x = x + self.laterals[i](stem_maps[i])

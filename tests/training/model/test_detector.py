@@ -49,7 +49,7 @@ def test_fresh_model_is_finite(name: str) -> None:
     ids = torch.stack([tokens(2759), tokens(320, 2442, 2759)])
     out = model(pictures(model.config, 2), ids, torch.tensor([0, 1]))
     loss = total(out)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(loss)
     for parameter, tensor in model.named_parameters():
         assert torch.isfinite(tensor).all(), parameter
@@ -97,6 +97,22 @@ def test_padded_exemplars_change_nothing() -> None:
     first, second = model(image, ids, index, one), model(image, ids, index, padded)
     torch.testing.assert_close(first.logits, second.logits)
     torch.testing.assert_close(first.masks, second.masks, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_the_rank_of_a_proposal_does_not_matter() -> None:
+    """Rounding may swap two proposals in TopK: the answers may only swap with them."""
+    torch.manual_seed(0)
+    model = Detector(preset("nano")).eval()
+    decoder, width = model.transformer.decoder, model.config.d_model
+    contents, boxes = torch.randn(1, 48, width), torch.rand(1, 48, 4)
+    prompt, bias = torch.randn(1, 33, width), torch.zeros(1, 1, 1, 33)
+    fused = torch.randn(1, model.config.tokens_per_side**2, width)
+    order = torch.randperm(48)
+    straight = decoder(contents, boxes, prompt, bias, fused, model.position)
+    shuffled = decoder(contents[:, order], boxes[:, order], prompt, bias, fused, model.position)
+    torch.testing.assert_close(straight.boxes[:, :, order], shuffled.boxes, atol=1e-5, rtol=1e-5)
+    assert model.transformer.decoder.query_embed.num_embeddings == 1
 
 
 def test_prompts_must_stand_by_picture() -> None:
