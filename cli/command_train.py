@@ -24,7 +24,11 @@ from sam3_edge.training.mixture import Source
 from sam3_edge.training.model.config import PRESETS
 from sam3_edge.training.model.config import preset as preset_config
 from sam3_edge.training.model.detector import Detector
-from sam3_edge.training.model.weights import WeightsMetadata, load_weights
+from sam3_edge.training.model.weights import (
+    WeightsMetadata,
+    bundled_weights_path,
+    load_weights,
+)
 from sam3_edge.training.scene_dataset import SceneDataset
 
 
@@ -67,8 +71,8 @@ def parse_data(text: str) -> DataSpec:
 @click.option("--steps", type=click.IntRange(min=1), help="Or so many gradient steps.")
 @click.option(
     "--init",
-    type=click.Path(exists=True, path_type=Path),
-    help="Weights (.safetensors) to start from, such as the bundled ones.",
+    metavar="WEIGHTS",
+    help="Start from a .safetensors file, or from `bundled`, the default bundle's weights.",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--batch-size", default=16, type=click.IntRange(min=1), help="Pictures a step.")
@@ -96,13 +100,19 @@ def parse_data(text: str) -> DataSpec:
     "--workers", default=1, type=click.IntRange(min=0), help="Processes that prepare pictures."
 )
 @click.option("--licence", default="unknown", help="Of the weights, for their file.")
+@click.option(
+    "--origin",
+    multiple=True,
+    metavar="TEXT",
+    help="A data set's name and licence, for the weights' file; repeat.  [default: --data]",
+)
 def train(
     preset: str,
     data: tuple[str, ...],
     out: Path,
     minutes: float | None,
     steps: int | None,
-    init: Path | None,
+    init: str | None,
     resume: bool,
     batch_size: int,
     lr: float,
@@ -113,6 +123,7 @@ def train(
     threads: int,
     workers: int,
     licence: str,
+    origin: tuple[str, ...],
 ) -> None:
     """Train a detector on data in COCO's format, on demo scenes, or on both.
 
@@ -124,7 +135,7 @@ def train(
     Examples:
       sam3-edge train --data scene --minutes 5 --out runs/first
       sam3-edge train --data scene:0.3 --data coco=reef/annotations.json:0.7 \\
-          --init nano.safetensors --minutes 60 --out runs/reef
+          --init bundled --minutes 60 --out runs/reef
     """
     if (minutes is None) == (steps is None):
         raise UsageError("expected exactly one of --minutes and --steps, got both or none")
@@ -133,7 +144,8 @@ def train(
     torch.manual_seed(seed)
     detector = Detector(preset_config(preset))
     if init is not None:
-        detector = load_weights(init, preset=preset)[0]
+        path = bundled_weights_path() if init == "bundled" else Path(init)
+        detector = load_weights(path, preset=preset)[0]
     specs = [parse_data(text) for text in data]
     settings = RunSettings(
         out=out,
@@ -149,7 +161,7 @@ def train(
         preset=preset,
         image_size=detector.config.image_size,
         recipe=" ".join(["sam3-edge", *sys.argv[1:]]),
-        data=tuple(data),
+        data=origin or data,
         licence=licence,
     )
     sources = _sources(specs, detector.config.image_size, mosaic, phrases)

@@ -74,7 +74,7 @@ def train(
     resume: bool = False,
     report: Callable[[StepReport], None],
 ) -> Path:
-    """Train and write `weights.safetensors`, the averaged weights; returns its path.
+    """Train and write `weights.safetensors`, the averaged weights in FP16; returns its path.
 
     A checkpoint is written every `save_every_s` and on interruption; `resume` continues from it
     with the batches that would have come next. Raises TrainingError for a folder that holds a run
@@ -124,7 +124,7 @@ def train(
     averaged = average.module
     assert isinstance(averaged, Detector)
     path = settings.out / WEIGHTS_NAME
-    save_weights(averaged, path, metadata)
+    save_weights(averaged, path, metadata, half=True)
     return path
 
 

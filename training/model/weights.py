@@ -38,6 +38,11 @@ class WeightsMetadata:
     licence: str
 
 
+def bundled_weights_path() -> Path:
+    """The weights of the default bundle, to start from."""
+    return Path(__file__).parents[1] / "weights" / "nano.safetensors"
+
+
 def reference_to_model(name: str) -> str | None:
     """The model's name of a reference parameter; None for what is not the image detector's."""
     if not name.startswith(PREFIX):
