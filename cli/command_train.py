@@ -60,6 +60,11 @@ def parse_data(text: str) -> DataSpec:
 @click.command(context_settings={"show_default": True})
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="nano", help="Model size.")
 @click.option(
+    "--image-size",
+    type=int,
+    help="Side of the network's square picture, a multiple of 14.  [default: the preset's]",
+)
+@click.option(
     "--data",
     multiple=True,
     required=True,
@@ -108,6 +113,7 @@ def parse_data(text: str) -> DataSpec:
 )
 def train(
     preset: str,
+    image_size: int | None,
     data: tuple[str, ...],
     out: Path,
     minutes: float | None,
@@ -142,10 +148,10 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    detector = Detector(preset_config(preset))
+    detector = Detector(preset_config(preset, image_size=image_size))
     if init is not None:
         path = bundled_weights_path() if init == "bundled" else Path(init)
-        detector = load_weights(path, preset=preset)[0]
+        detector = load_weights(path, preset=preset, image_size=image_size)[0]
     specs = [parse_data(text) for text in data]
     settings = RunSettings(
         out=out,

@@ -5,6 +5,7 @@ from SAM 3 where its size needs it: convolutional stem, lateral connections, sep
 one pixel decoder pass a picture instead of one a prompt, and first queries taken from the picture.
 """
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -127,10 +128,11 @@ class ModelConfig:
             (self.trunk.stride, f"one token of {self.preset} covers {self.trunk.stride} pixels"),
         ):
             if self.image_size <= 0 or self.image_size % divisor:
-                below = self.image_size // divisor * divisor
+                both = math.lcm(IMAGE_SIZE_MULTIPLE, self.trunk.stride)
+                below = max(self.image_size // both * both, both)
                 raise UsageError(
                     f"image size: expected a multiple of {divisor} ({reason}), got "
-                    f"{self.image_size}; use {max(below, divisor)} or {below + divisor}"
+                    f"{self.image_size}; use {below} or {below + both}"
                 )
 
     @property

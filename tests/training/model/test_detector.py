@@ -124,8 +124,11 @@ def test_prompts_must_stand_by_picture() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_image_size_must_fit(name: str) -> None:
-    with pytest.raises(UsageError, match=r"expected a multiple of 14 .* got 250; use 238 or 252"):
+    use = "168 or 336" if name == "nano" else "238 or 252"
+    with pytest.raises(UsageError, match=rf"expected a multiple of 14 .* got 250; use {use}"):
         preset(name, image_size=250)
+    for size in use.split(" or "):
+        assert preset(name, image_size=int(size)).image_size == int(size)
 
 
 def test_unknown_preset() -> None:
