@@ -72,7 +72,7 @@ def test_boxes_are_tight_and_masks_disjoint(split: Split, seed: int) -> None:
 def test_what_is_mostly_hidden_or_tiny_is_marked_and_what_is_plain_is_not() -> None:
     scenes = [Scene(seed, split, 320, 240) for split, seed in VIDEOS]
     # Many moments, because it takes one at the very edge to be tiny and yet not mostly hidden.
-    seen = [o for scene in scenes for index in range(900, 75) for o in scene.objects(index)]
+    seen = [o for scene in scenes for index in range(0, 900, 75) for o in scene.objects(index)]
     tiny = [o for o in seen if min(_share(o)) < 0.03]
     assert tiny
     assert all(o.ignore for o in tiny)
