@@ -83,13 +83,21 @@ def found_text(result: FrameResult) -> str:
 def summary_lines(summary: Summary, written: Sequence[str]) -> list[str]:
     """Frames, objects and speed; the stages' times; where the files are."""
     frames = "1 frame" if summary.frames == 1 else f"{summary.frames} frames"
-    found = ", ".join(f"{text} {count}" for text, count in summary.objects.items())
-    lines = [f"{frames} at {summary.frames_per_s:.1f} frames/s; objects found: {found}"]
+    lines = [f"{frames} at {summary.frames_per_s:.1f} frames/s; {_objects_text(summary)}"]
     if summary.median is not None:
         lines.append(f"median ms a frame: {_timing_text(summary.median)}")
     if written:
         lines.append(f"wrote {', '.join(written)}")
     return lines
+
+
+def _objects_text(summary: Summary) -> str:
+    """An object stays for many frames: their mean says more than their sum."""
+    if summary.frames <= 1:
+        counts = [f"{text} {count}" for text, count in summary.objects.items()]
+        return f"objects found: {', '.join(counts)}"
+    means = [f"{text} {n / summary.frames:.1f}" for text, n in summary.objects.items()]
+    return f"objects found a frame: {', '.join(means)}"
 
 
 def _timing_text(timing: Timing) -> str:

@@ -65,7 +65,7 @@ def test_the_demo_with_every_output(run: Command, tmp_path: Path) -> None:
     assert len(list((tmp_path / "o" / "i").iterdir())) == 3
     summary = ran.stdout.splitlines()
     assert summary[0].startswith("5 frames at ")
-    assert summary[0].endswith("objects found: fish 5, crab 10")
+    assert summary[0].endswith("objects found a frame: fish 1.0, crab 2.0")
     assert summary[1].startswith("median ms a frame: preprocess ")
     assert summary[2] == "wrote o/v.jsonl (5 JSON lines), o/v.mp4 (5 frames), o/i (3 pictures)"
 
