@@ -143,7 +143,7 @@ def _write(
     images, pictures = scenes, "demo scenes"
     if options.photos is not None:
         images = photos(options.photos, options.num_photos, model.image_size)
-        pictures = f"photos of {options.photos.name}"
+        pictures = "photos"
     compared = make_references(detector, images, phrases, options.default_threshold)
     bundle = Bundle.open(folder, verified_only=False)
     report = verify_graphs(detector, bundle, compared, pictures)
