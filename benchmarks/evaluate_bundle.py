@@ -107,15 +107,20 @@ def _found(found: Detections, chosen: NDArray[np.bool_], *, with_masks: bool) ->
 
 
 def vocabulary(measured: list[tuple[str, Scores]]) -> list[Phrase]:
-    """The last measurement speaks for a phrase that several know."""
-    phrases = {}
+    """The last measurement gives the AP of a phrase that several know, the strictest its threshold:
+    in a live picture a false alarm is worse than a late one.
+    """
+    phrases: dict[str, Phrase] = {}
     for source, scores in measured:
         for one in scores.phrases:
+            threshold = 0.5 if one.threshold is None else round(one.threshold, 3)
+            if one.phrase in phrases:
+                threshold = max(threshold, phrases[one.phrase].threshold)
             phrases[one.phrase] = Phrase(
                 text=one.phrase,
                 ap=round(one.ap, 4),
                 ap50=round(one.ap50, 4),
-                threshold=0.5 if one.threshold is None else round(one.threshold, 3),
+                threshold=threshold,
                 source=source,
             )
     return list(phrases.values())
