@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from sam3_edge import __version__
 from sam3_edge.engines.bundle import MANIFEST_NAME, Bundle, file_sha256, write_manifest
@@ -95,24 +97,12 @@ def _write(
     progress: Callable[[str], None],
 ) -> Manifest:
     model = _model_spec(detector)
-    tensors = graph_tensors(model, detector.config.tokens_per_side)
-    graphs = {}
-    for name, graph in detector_graphs(detector).items():
-        progress(f"exporting {name}")
-        path = folder / f"{name}.onnx"
-        write_graph(graph, path, half_weights=options.half_weights)
-        graphs[name] = GraphSpec(
-            file=path.name,
-            sha256=file_sha256(path),
-            inputs=tensors[name].inputs,
-            outputs=tensors[name].outputs,
-        )
+    graphs = _write_graphs(detector, model, folder, options, progress)
     progress("rendering references")
-    phrases = [phrase.text for phrase in options.vocabulary] or list(PHRASES)
     scenes = demo_images(model.image_size)
+    references = folder / REFERENCES_NAME
     write_references(
-        folder / REFERENCES_NAME,
-        make_references(detector, scenes, PHRASES, options.default_threshold),
+        references, make_references(detector, scenes, PHRASES, options.default_threshold)
     )
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -129,9 +119,7 @@ def _write(
         vocabulary=options.vocabulary,
         default_threshold=options.default_threshold,
         references=ReferencesSpec(
-            file=REFERENCES_NAME,
-            sha256=file_sha256(folder / REFERENCES_NAME),
-            num_images=len(scenes),
+            file=REFERENCES_NAME, sha256=file_sha256(references), num_images=len(scenes)
         ),
         verification_onnx=_not_run(),
         verification_engine=None,
@@ -140,16 +128,44 @@ def _write(
     )
     write_manifest(folder, manifest)
     progress("comparing with PyTorch")
-    images, pictures = scenes, "demo scenes"
-    if options.photos is not None:
-        images = photos(options.photos, options.num_photos, model.image_size)
-        pictures = "photos"
-    compared = make_references(detector, images, phrases, options.default_threshold)
-    bundle = Bundle.open(folder, verified_only=False)
-    report = verify_graphs(detector, bundle, compared, pictures)
+    report = _compare(detector, Bundle.open(folder, verified_only=False), scenes, options)
     manifest = replace(manifest, verification_onnx=report)
     write_manifest(folder, manifest)
     return manifest
+
+
+def _write_graphs(
+    detector: Detector,
+    model: ModelSpec,
+    folder: Path,
+    options: ExportOptions,
+    progress: Callable[[str], None],
+) -> dict[str, GraphSpec]:
+    tensors = graph_tensors(model, detector.config.tokens_per_side)
+    graphs = {}
+    for name, graph in detector_graphs(detector).items():
+        progress(f"exporting {name}")
+        path = folder / f"{name}.onnx"
+        write_graph(graph, path, half_weights=options.half_weights)
+        graphs[name] = GraphSpec(
+            file=path.name,
+            sha256=file_sha256(path),
+            inputs=tensors[name].inputs,
+            outputs=tensors[name].outputs,
+        )
+    return graphs
+
+
+def _compare(
+    detector: Detector, bundle: Bundle, scenes: NDArray[np.uint8], options: ExportOptions
+) -> Verification:
+    images, pictures = scenes, "demo scenes"
+    if options.photos is not None:
+        images = photos(options.photos, options.num_photos, bundle.manifest.model.image_size)
+        pictures = "photos"
+    phrases = [phrase.text for phrase in options.vocabulary] or list(PHRASES)
+    compared = make_references(detector, images, phrases, options.default_threshold)
+    return verify_graphs(detector, bundle, compared, pictures)
 
 
 @torch.no_grad()

@@ -89,7 +89,6 @@ class GeometryEncoder(nn.Module):
         return y
 
     def _embed_boxes(self, boxes: Tensor, tokens: Tensor) -> Tensor:
-        n, m = boxes.shape[:2]
         embedded: Tensor = self.boxes_direct_project(boxes)
         pooled = self._pool(boxes, self.img_pre_norm(tokens))
         # A convolution as large as what it is given is a linear layer.
@@ -100,7 +99,6 @@ class GeometryEncoder(nn.Module):
         placed = torch.cat(
             (sine_embedding(cy, half), sine_embedding(cx, half), h[..., None], w[..., None]), dim=-1
         )
-        assert placed.shape[:2] == (n, m)
         return embedded + self.boxes_pos_enc_project(placed)
 
     def _pool(self, boxes: Tensor, tokens: Tensor) -> Tensor:

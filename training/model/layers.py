@@ -16,15 +16,22 @@ def padding_bias(mask: Tensor, like: Tensor) -> Tensor:
     return (mask.to(like.dtype) * MASKED)[:, None, None, :]
 
 
-def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-    """softmax(q kT / sqrt(d) + bias) v over (..., L, d), written out.
+def scaled_dot_product(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None = None,
+    dropout: nn.Module | None = None,
+) -> Tensor:
+    """softmax(q kT / sqrt(d) + bias) v over (..., L, d), written out; dropout on the softmax.
 
     Explicit on purpose: fused attention is where FP16 TensorRT engines go silently wrong.
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if bias is not None:
         scores = scores + bias
-    return scores.softmax(dim=-1).to(v.dtype) @ v
+    weights = scores.softmax(dim=-1).to(v.dtype)
+    return (weights if dropout is None else dropout(weights)) @ v
 
 
 class Attention(nn.Module):
@@ -49,10 +56,7 @@ class Attention(nn.Module):
             self._split(F.linear(x, w, b))
             for x, w, b in zip((query, key, value), weights, biases, strict=True)
         )
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-        if bias is not None:
-            scores = scores + bias
-        attended = self.dropout(scores.softmax(dim=-1).to(v.dtype)) @ v
+        attended = scaled_dot_product(q, k, v, bias, self.dropout)
         merged: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
         return merged
 
