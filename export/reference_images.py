@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sam3_edge.engines.references import References
+from sam3_edge.engines.backend import PromptBatch, RawOutput, TextFeatures
+from sam3_edge.engines.references import References, record_references
+from sam3_edge.engines.text_prompts import text_only_prompts
 from sam3_edge.errors import ExportError
 from sam3_edge.runtime.preprocess import preprocess
 from sam3_edge.runtime.scene import Scene
@@ -56,37 +58,37 @@ def make_references(
 ) -> References:
     """images: (R, S, S, 3) uint8 RGB. threshold: the score from which a detection is kept."""
     token_ids = Tokenizer().encode(phrases)
+    num_exemplars = detector.config.geometry.num_exemplars
     with torch.inference_mode():
-        text, text_mask = detector.encode_text(torch.from_numpy(token_ids))
-        outputs = [_decode(detector, image, text, text_mask) for image in images]
-    logits, presence, boxes, masks = (np.stack([output[i] for output in outputs]) for i in range(4))
-    score = 1.0 / ((1.0 + np.exp(-logits)) * (1.0 + np.exp(-presence)))
-    index = np.argwhere(score >= threshold)
-    limit = float(np.finfo(np.float16).max)
-    return References(
+        features, mask = detector.encode_text(torch.from_numpy(token_ids))
+        text = TextFeatures(features=features.numpy(), mask=mask.numpy())
+        prompts = text_only_prompts(text, num_exemplars)
+        outputs = [_answer(detector, image, prompts) for image in images]
+    return record_references(
         images=images,
         phrases=tuple(phrases),
         token_ids=token_ids,
-        text_features=text.numpy(),
-        text_mask=text_mask.numpy(),
-        num_exemplars=detector.config.geometry.num_exemplars,
+        text=text,
+        num_exemplars=num_exemplars,
         threshold=threshold,
-        logits=logits,
-        presence=presence,
-        boxes=boxes,
-        masks=masks[tuple(index.T)].clip(-limit, limit).astype(np.float16),
-        mask_index=index.astype(np.int64),
+        outputs=outputs,
     )
 
 
-def _decode(
-    detector: Detector, image: NDArray[np.uint8], text: torch.Tensor, text_mask: torch.Tensor
-) -> tuple[NDArray[np.float32], ...]:
-    """logits (P, Q), presence (P, 1), boxes (P, Q, 4) and masks (P, Q, 4s, 4s) of one picture."""
-    features = detector.encode_image(torch.from_numpy(image[None]))
-    unmasked = torch.zeros_like(text_mask[:, :1])
-    mask = torch.cat((text_mask, unmasked), dim=1)
-    out = detector.decode(features, text, text[:, :0], mask, None)
-    return tuple(
-        t.float().numpy() for t in (out.logits[-1], out.presence[-1], out.boxes[-1], out.masks)
+def _answer(detector: Detector, image: NDArray[np.uint8], prompts: PromptBatch) -> RawOutput:
+    """What an engine would give for one picture, from PyTorch; no times are taken."""
+    out = detector.decode(
+        detector.encode_image(torch.from_numpy(image[None])),
+        torch.from_numpy(prompts.text_features),
+        torch.from_numpy(prompts.exemplar_features),
+        torch.from_numpy(prompts.prompt_mask),
+        None,
+    )
+    return RawOutput(
+        logits=out.logits[-1].numpy(),
+        presence=out.presence[-1].numpy(),
+        boxes=out.boxes[-1].numpy(),
+        masks=out.masks.numpy(),
+        vision_ms=0.0,
+        decoder_ms=0.0,
     )
