@@ -33,6 +33,7 @@ RUNTIME = [
 ]
 EXPORT = ["torch>=2.5", "onnx>=1.17", "onnxscript", "onnxsim", "safetensors"]
 TRAIN = ["torch>=2.5", "scipy>=1.11", "pycocotools>=2.0.8", "safetensors"]
+EVAL = ["pycocotools>=2.0.8", "scipy>=1.11"]
 RTX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 TEST = [
     "pytest>=8",
@@ -106,7 +107,8 @@ setup(
     extras_require={
         "export": EXPORT,
         "train": TRAIN,
-        "test": sorted({*EXPORT, *TRAIN, *TEST}),
+        "eval": EVAL,
+        "test": sorted({*EXPORT, *TRAIN, *EVAL, *TEST}),
     },
     zip_safe=False,
 )

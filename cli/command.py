@@ -40,6 +40,9 @@ _COMMANDS = {
         "sam3_edge.export.build_engine", "build", "export", "Build a bundle for this machine."
     ),
     "train": _Place("sam3_edge.command_train", "train", "train", "Train a model on your data."),
+    "eval": _Place(
+        "sam3_edge.command_eval", "evaluate", "eval", "Measure how well a model answers."
+    ),
 }
 
 

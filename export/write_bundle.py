@@ -176,14 +176,14 @@ def round_parameters(detector: Detector) -> None:
 
 
 def read_vocabulary(path: Path) -> tuple[Phrase, ...]:
-    """From the JSON list that `benchmarks/evaluate_bundle.py` writes. Raises ExportError."""
+    """From the JSON list that `sam3-edge eval --vocabulary` writes. Raises ExportError."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return tuple(Phrase(**entry) for entry in entries)
     except (OSError, ValueError, TypeError) as error:
         raise ExportError(
             f"{path}: expected a JSON list of phrases with text, ap, ap50, threshold and source, "
-            f"got: {error}; write it with benchmarks/evaluate_bundle.py"
+            f"got: {error}; write it with `sam3-edge eval --vocabulary`"
         ) from error
 
 
