@@ -36,7 +36,8 @@ PRESENCE_THRESHOLD = 0.5
 class PresenceScores:
     """positives, negatives: pairs with and without an object; others are left out.
 
-    il_mcc: None where there is no pair.
+    il_mcc: None where there is no pair. presence_mcc: the same correlation, of "presence of at
+        least 0.5" instead of "has a prediction": what the presence token alone knows.
     balanced_accuracy: (share of positives with presence of at least 0.5 + share of negatives
         below it) / 2; None without positives or without negatives.
     fitted_threshold, fitted_balanced_accuracy: the presence that separates these very pairs best,
@@ -46,6 +47,7 @@ class PresenceScores:
     positives: int
     negatives: int
     il_mcc: float | None
+    presence_mcc: float | None
     balanced_accuracy: float | None
     fitted_threshold: float | None
     fitted_balanced_accuracy: float | None
@@ -68,6 +70,7 @@ def presence_scores(answers: Sequence[Answer]) -> PresenceScores:
         positives=int(there.sum()),
         negatives=int((~there).sum()),
         il_mcc=_image_level(known, "bbox"),
+        presence_mcc=matthews(there, presence >= PRESENCE_THRESHOLD) if known else None,
         balanced_accuracy=_balanced_accuracy(there, presence >= PRESENCE_THRESHOLD),
         fitted_threshold=threshold,
         fitted_balanced_accuracy=(

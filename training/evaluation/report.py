@@ -138,6 +138,7 @@ def _concept_to_json(
         "segm_cgF1": None if masks is None else masks.cgf1,
         "segm_pmF1": None if masks is None else masks.pmf1,
         "IL_MCC": presence.il_mcc,
+        "presence_MCC": presence.presence_mcc,
         "present_pairs": presence.positives,
         "absent_pairs": presence.negatives,
         "presence_balanced_accuracy": presence.balanced_accuracy,

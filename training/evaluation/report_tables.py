@@ -25,7 +25,10 @@ def summary_lines(report: Report) -> list[str]:
     lines = [f"{asked}: {pairs}", f"boxes: {gated}"]
     if masks is not None:
         lines.append(f"masks: cgF1 {share(masks.cgf1)}, pmF1 {share(masks.pmf1)}")
-    plain = f"balanced accuracy {share(presence.balanced_accuracy)} at 0.5"
+    plain = (
+        f"balanced accuracy {share(presence.balanced_accuracy)}, "
+        f"MCC {share(presence.presence_mcc)} at 0.5"
+    )
     fitted = f"{share(presence.fitted_balanced_accuracy)} at {share(presence.fitted_threshold)}"
     return [*lines, f"presence: {plain}; fitted to these very pictures {fitted}"]
 

@@ -28,7 +28,7 @@ PICTURES = ScenePictures(2)
 COCO = {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"}
 CONCEPT = {
     "cgF1", "pmF1", "segm_cgF1", "segm_pmF1", "IL_MCC", "present_pairs", "absent_pairs",
-    "presence_balanced_accuracy", "presence_threshold_fitted", "presence_balanced_accuracy_fitted",
+    "presence_MCC", "presence_balanced_accuracy", "presence_threshold_fitted", "presence_balanced_accuracy_fitted",
 }  # fmt: skip
 
 
