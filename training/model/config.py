@@ -33,7 +33,7 @@ class TrunkConfig:
     global_blocks: tuple[int, ...] = (7, 15, 23, 31)
     pretrain_image_size: int = 336
     drop_path: float = 0.1
-    stem: Literal["patch", "conv"] = "patch"
+    stem: Literal["patch", "conv", "efficientnet"] = "patch"
     stem_channels: tuple[int, ...] = ()
     stem_strides: tuple[int, ...] = ()
     stem_depths: tuple[int, ...] = ()
@@ -79,11 +79,14 @@ class GeometryConfig:
 class DecoderConfig:
     """query_init: "learned" embeddings, or "proposals": boxes and contents of the best cells of a
     dense head on the 2s map, scored against the prompt.
+    one_to_many: in training each query has a twin that attends to no other query and may answer
+    for an object together with others. Of no weight at inference.
     """
 
     layers: int = 6
     num_queries: int = 200
     query_init: Literal["learned", "proposals"] = "learned"
+    one_to_many: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

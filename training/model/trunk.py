@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam3_edge.training.model.config import ModelConfig, TrunkConfig
+from sam3_edge.training.model.efficientnet import EfficientNetStem
 from sam3_edge.training.model.layers import DropPath, scaled_dot_product
 
 
@@ -159,15 +160,20 @@ def convolution_norm_relu(width_in: int, width_out: int, stride: int) -> nn.Sequ
     )
 
 
+def build_stem(trunk: TrunkConfig) -> nn.Module:
+    """A module images (B, 3, S, S) -> tokens (B, width, s, s), lateral maps."""
+    if trunk.stem == "efficientnet":
+        return EfficientNetStem(trunk.width)
+    return PatchEmbed(trunk.width, trunk.stride) if trunk.stem == "patch" else ConvStem(trunk)
+
+
 class Trunk(nn.Module):
     """images (B, 3, S, S), -1..1 -> tokens (B, width, s, s) and the stem's lateral maps."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         trunk, self.side = config.trunk, config.tokens_per_side
-        self.patch_embed = (
-            PatchEmbed(trunk.width, trunk.stride) if trunk.stem == "patch" else ConvStem(trunk)
-        )
+        self.patch_embed = build_stem(trunk)
         self.tile = trunk.pretrain_image_size // trunk.stride
         # One more position than tiles: the pretraining's class token, which is dropped.
         self.pos_embed = nn.Parameter(torch.empty(1, self.tile**2 + 1, trunk.width))
