@@ -1,8 +1,8 @@
 """The decoder: queries become objects, and a presence token says whether there are any.
 
 Iterative box refinement and box-relative position bias in log space. Sources: Deformable DETR
-(arXiv:2010.04159), DAB-DETR (arXiv:2201.12329), PlainDETR (arXiv:2308.01904), and
-facebookresearch/sam3 for how they are put together.
+(arXiv:2010.04159), DAB-DETR (arXiv:2201.12329), PlainDETR (arXiv:2308.01904), DAC-DETR (divide and
+conquer, NeurIPS 2023), and facebookresearch/sam3 for how they are put together.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,10 @@ from sam3_edge.training.model.layers import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedQueries:
-    """queries: (L, N, Q, C), normed. boxes: (L, N, Q, 4) cxcywh in 0..1. presence: (L, N, 1)."""
+    """queries: (L, N, Q, C), normed. boxes: (L, N, Q, 4) cxcywh in 0..1. presence: (L, N, 1).
+
+    Where twins were decoded too, Q counts both: the queries first, then their twins.
+    """
 
     queries: Tensor
     boxes: Tensor
@@ -56,12 +59,15 @@ class DecoderLayer(nn.Module):
         tokens: Tensor,
         keys: Tensor,
         box_bias: Tensor,
+        num_talking: int,
     ) -> Tensor:
         """x, position: (N, 1 + Q, C), presence token first. tokens, keys: (N, s*s, C), the keys
-        with positions. box_bias: (N, heads, 1 + Q, s*s).
+        with positions. box_bias: (N, heads, 1 + Q, s*s). num_talking: so many of x, from the
+        first, attend to each other; the others see none.
         """
-        q = x + position
-        x = self.norm2(x + self.dropout(self.self_attn(q, q, x)))
+        talking, q = x[:, :num_talking], (x + position)[:, :num_talking]
+        talking = talking + self.dropout(self.self_attn(q, q, talking))
+        x = self.norm2(torch.cat((talking, x[:, num_talking:]), dim=1))
         attended = self.ca_text(x + position, prompt, prompt, prompt_bias)
         x = self.catext_norm(x + self.dropout(attended))
         attended = self.cross_attn(x + position, keys, tokens, box_bias)
@@ -106,10 +112,14 @@ class Decoder(nn.Module):
         prompt_bias: Tensor,
         tokens: Tensor,
         position: Tensor,
+        twins: bool = False,
     ) -> DecodedQueries:
         """contents (N, Q, C), boxes (N, Q, 4) cxcywh in 0..1, prompt (N, K, C) and its bias,
-        tokens (N, s*s, C), position (1, s*s, C).
+        tokens (N, s*s, C), position (1, s*s, C). twins: decode each query's twin too.
         """
+        num_talking = 1 + contents.shape[1]
+        if twins:
+            contents, boxes = contents.tile(1, 2, 1), boxes.tile(1, 2, 1)
         presence = self.presence_token.weight.expand(contents.shape[0], 1, -1)
         x = torch.cat((presence, contents), dim=1)
         keys = tokens + position
@@ -118,7 +128,7 @@ class Decoder(nn.Module):
             reference = boxes.detach()
             x = layer(
                 x, self._positions(reference), prompt, prompt_bias, tokens, keys,
-                self._box_bias(reference),
+                self._box_bias(reference), num_talking,
             )  # fmt: skip
             presences.append(self.presence_token_head(self.presence_token_out_norm(x[:, :1])))
             queries.append(self.norm(x[:, 1:]))

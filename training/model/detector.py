@@ -19,7 +19,7 @@ from sam3_edge.training.model.geometry import GeometryEncoder
 from sam3_edge.training.model.initialise import initialise
 from sam3_edge.training.model.layers import padding_bias, per_prompt, sine_position_map
 from sam3_edge.training.model.neck import Neck
-from sam3_edge.training.model.outputs import DetectorOutput, ImageFeatures
+from sam3_edge.training.model.outputs import DetectorOutput, ImageFeatures, TwinOutput
 from sam3_edge.training.model.proposals import ProposalHead
 from sam3_edge.training.model.scoring import MAX_LOGIT, DotProductScoring
 from sam3_edge.training.model.segmentation import SegmentationHead
@@ -163,14 +163,22 @@ class Detector(nn.Module):
             proposed = self.proposals(features.maps[1], embedding, image_index)
             contents = proposed.contents + decoder.query_embed.weight
             boxes, prior, dense = proposed.boxes, proposed.logits, proposed.dense
-        decoded = decoder(contents, boxes, prompt, bias, fused, self.position)
+        num_queries = contents.shape[1]
+        with_twins = self.training and self.config.decoder.one_to_many
+        decoded = decoder(contents, boxes, prompt, bias, fused, self.position, with_twins)
         logits = self.dot_prod_scoring(decoded.queries, embedding)
         if prior is not None:
             # The decoder corrects the proposal's score, as it corrects its box.
-            logits = (logits + prior.detach()).clamp(-MAX_LOGIT, MAX_LOGIT)
+            prior = prior.detach().tile(1, logits.shape[2] // num_queries)
+            logits = (logits + prior).clamp(-MAX_LOGIT, MAX_LOGIT)
+        twins = None
+        if with_twins:
+            twins = TwinOutput(
+                logits=logits[:, :, num_queries:], boxes=decoded.boxes[:, :, num_queries:]
+            )
         masks, semantic = self.segmentation_head(
-            decoded.queries[-1],
-            decoded.boxes[-1].detach(),
+            decoded.queries[-1, :, :num_queries],
+            decoded.boxes[-1, :, :num_queries].detach(),
             features.maps,
             fused,
             prompt,
@@ -178,10 +186,13 @@ class Detector(nn.Module):
             image_index,
         )
         return DetectorOutput(
-            logits=logits,
+            logits=logits[:, :, :num_queries],
             presence=decoded.presence,
-            boxes=decoded.boxes,
+            boxes=decoded.boxes[:, :, :num_queries],
             masks=masks,
             semantic=semantic,
             proposals=dense,
+            twins=twins,
+            image_embedding=tokens.mean(dim=1),
+            prompt_embedding=embedding,
         )

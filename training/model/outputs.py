@@ -30,6 +30,14 @@ class ProposalOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TwinOutput:
+    """What the queries' twins answer in training. logits: (L, N, Q). boxes: (L, N, Q, 4)."""
+
+    logits: Tensor
+    boxes: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorOutput:
     """L decoder layers, last one last.
 
@@ -37,6 +45,8 @@ class DetectorOutput:
     masks: (N, Q, 4s, 4s) logits of the last layer.
     semantic: (N, 1, 4s, 4s) logits, or None where the config has no semantic head.
     proposals: None for `query_init: learned`.
+    twins: None in evaluation, and where the config has no one-to-many matching.
+    image_embedding, prompt_embedding: (N, C), each prompt's picture, pooled, and each prompt.
     """
 
     logits: Tensor
@@ -45,3 +55,6 @@ class DetectorOutput:
     masks: Tensor
     semantic: Tensor | None
     proposals: ProposalOutput | None
+    twins: TwinOutput | None
+    image_embedding: Tensor
+    prompt_embedding: Tensor

@@ -1,5 +1,7 @@
 """Invariants every preset keeps, without any reference at hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -39,6 +41,8 @@ def total(out: DetectorOutput) -> torch.Tensor:
     parts = [out.logits, out.presence, out.boxes, out.masks, out.semantic]
     if out.proposals is not None:
         parts += [out.proposals.logits, out.proposals.boxes]
+    if out.twins is not None:
+        parts += [out.twins.logits, out.twins.boxes]
     return torch.stack([part.square().mean() for part in parts if part is not None]).sum()
 
 
@@ -113,6 +117,21 @@ def test_the_rank_of_a_proposal_does_not_matter() -> None:
     shuffled = decoder(contents[:, order], boxes[:, order], prompt, bias, fused, model.position)
     torch.testing.assert_close(straight.boxes[:, :, order], shuffled.boxes, atol=1e-5, rtol=1e-5)
     assert model.transformer.decoder.query_embed.num_embeddings == 1
+
+
+def test_twins_do_not_change_what_the_queries_say() -> None:
+    """They see no other query and none sees them: inference may leave them out."""
+    torch.manual_seed(0)
+    model = Detector(replace(preset("tiny"), dropout=0.0)).train()
+    image, ids, index = pictures(model.config, 1), tokens(2759)[None], torch.tensor([0])
+    with torch.no_grad():
+        taught, asked = model(image, ids, index), model.eval()(image, ids, index)
+    assert asked.twins is None
+    assert taught.twins is not None
+    assert taught.twins.logits.shape == taught.logits.shape
+    torch.testing.assert_close(taught.logits, asked.logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(taught.boxes, asked.boxes, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(taught.masks, asked.masks, atol=1e-4, rtol=1e-4)
 
 
 def test_prompts_must_stand_by_picture() -> None:
