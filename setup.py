@@ -32,7 +32,16 @@ RUNTIME = [
     "rich>=13",
 ]
 EXPORT = ["torch>=2.5", "onnx>=1.17", "onnxscript", "onnxsim", "safetensors"]
-TRAIN = ["torch>=2.5", "scipy>=1.11", "pycocotools>=2.0.8", "safetensors"]
+TRAIN = [
+    "torch>=2.5",
+    "scipy>=1.11",
+    "pycocotools>=2.0.8",
+    "safetensors",
+    "lightning>=2.5",
+    "hydra-core>=1.3",
+    "submitit>=1.5",
+    "tensorboard>=2.16",
+]
 EVAL = ["pycocotools>=2.0.8", "scipy>=1.11"]
 RTX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 TEST = [

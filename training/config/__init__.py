@@ -1,0 +1,1 @@
+"""What a run is: the typed schema, ready configurations, and how they are put together."""
