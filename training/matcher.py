@@ -8,10 +8,10 @@ from torch import Tensor
 
 from sam3_edge.errors import TrainingError
 from sam3_edge.training.box_ops import iou_and_giou
+from sam3_edge.training.config.schema import MatcherSection
 from sam3_edge.training.model.layers import cxcywh_to_xyxy
 from sam3_edge.training.targets import Targets
 
-CLASS_COST, L1_COST, GIOU_COST = 2.0, 5.0, 2.0
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
@@ -26,7 +26,7 @@ class Matches:
 
 
 @torch.no_grad()
-def match(logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
+def match(logits: Tensor, boxes: Tensor, targets: Targets, costs: MatcherSection) -> Matches:
     """logits (L, N, Q) and boxes (L, N, Q, 4) cxcywh of every decoder layer.
 
     Objects beyond Q of one prompt stay unmatched. Raises TrainingError for a non-finite tensor:
@@ -38,7 +38,7 @@ def match(logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
     found: list[tuple[int, int, int, int]] = []
     for prompt in sorted(set(targets.prompt.tolist())):
         objects = torch.nonzero(targets.prompt == prompt)[:, 0]
-        cost = pair_cost(logits[:, prompt], boxes[:, prompt], targets.boxes[objects])
+        cost = pair_cost(logits[:, prompt], boxes[:, prompt], targets.boxes[objects], costs)
         for layer in layers:
             rows, columns = linear_sum_assignment(cost[layer].numpy(force=True))
             found.extend(
@@ -48,14 +48,18 @@ def match(logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
     return Matches(layer=table[:, 0], prompt=table[:, 1], query=table[:, 2], target=table[:, 3])
 
 
-def pair_cost(logits: Tensor, boxes: Tensor, wanted: Tensor) -> Tensor:
+def pair_cost(logits: Tensor, boxes: Tensor, wanted: Tensor, costs: MatcherSection) -> Tensor:
     """logits (L, Q), boxes (L, Q, 4), wanted (M, 4) -> (L, Q, M): focal class + L1 + GIoU."""
     p = logits.sigmoid()[..., None]
     positive = FOCAL_ALPHA * (1.0 - p) ** FOCAL_GAMMA * -(p + 1e-8).log()
     negative = (1.0 - FOCAL_ALPHA) * p**FOCAL_GAMMA * -(1.0 - p + 1e-8).log()
     distance = (boxes[:, :, None] - wanted).abs().sum(dim=-1)
     _, giou = iou_and_giou(cxcywh_to_xyxy(boxes)[:, :, None], cxcywh_to_xyxy(wanted))
-    return CLASS_COST * (positive - negative) + L1_COST * distance - GIOU_COST * giou
+    return (
+        costs.cost_class * (positive - negative)
+        + costs.cost_bbox * distance
+        - costs.cost_giou * giou
+    )
 
 
 def _check_finite(name: str, tensor: Tensor) -> None:

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from sam3_edge.errors import TrainingError
+from sam3_edge.training.config.schema import MatcherSection
 from sam3_edge.training.matcher import Matches, match, pair_cost
 from sam3_edge.training.targets import Targets
 
 LAYERS, PROMPTS, QUERIES = 2, 3, 5
+COSTS = MatcherSection()
 
 
 def random_boxes(*shape: int) -> Tensor:
@@ -39,10 +41,12 @@ def test_no_assignment_is_cheaper(seed: int) -> None:
     torch.manual_seed(seed)
     logits, boxes = prediction()
     targets = targets_with([0, 0, 0, 2, 2])
-    found = match(logits, boxes, targets)
+    found = match(logits, boxes, targets, COSTS)
     for layer in range(LAYERS):
         for prompt, objects in ((0, [0, 1, 2]), (2, [3, 4])):
-            cost = pair_cost(logits[:, prompt], boxes[:, prompt], targets.boxes[objects])[layer]
+            cost = pair_cost(logits[:, prompt], boxes[:, prompt], targets.boxes[objects], COSTS)[
+                layer
+            ]
             cheapest = min(
                 sum(float(cost[q, t]) for t, q in enumerate(queries))
                 for queries in permutations(range(QUERIES), len(objects))
@@ -56,7 +60,7 @@ def test_no_assignment_is_cheaper(seed: int) -> None:
 def test_a_query_answers_for_one_object_only() -> None:
     torch.manual_seed(0)
     logits, boxes = prediction()
-    found = match(logits, boxes, targets_with([0] * 4 + [1] * 3))
+    found = match(logits, boxes, targets_with([0] * 4 + [1] * 3), COSTS)
     answers = list(
         zip(found.layer.tolist(), found.prompt.tolist(), found.query.tolist(), strict=True)
     )
@@ -68,8 +72,8 @@ def test_a_shuffle_of_the_queries_shuffles_the_answer() -> None:
     logits, boxes = prediction()
     targets = targets_with([0, 0, 1, 2])
     order = torch.randperm(QUERIES)
-    plain = match(logits, boxes, targets)
-    shuffled = match(logits[..., order], boxes[:, :, order], targets)
+    plain = match(logits, boxes, targets, COSTS)
+    shuffled = match(logits[..., order], boxes[:, :, order], targets, COSTS)
     assert torch.equal(order[shuffled.query], plain.query[_same_rows(plain, shuffled)])
 
 
@@ -85,12 +89,12 @@ def _same_rows(plain: Matches, shuffled: Matches) -> Tensor:
 
 def test_nothing_to_find_gives_no_pairs() -> None:
     logits, boxes = prediction()
-    assert match(logits, boxes, targets_with([])).query.shape == (0,)
+    assert match(logits, boxes, targets_with([]), COSTS).query.shape == (0,)
 
 
 def test_more_objects_than_queries_leaves_some_out() -> None:
     logits, boxes = prediction()
-    assert len(match(logits, boxes, targets_with([1] * (QUERIES + 2))).query) == LAYERS * QUERIES
+    assert len(match(logits, boxes, targets_with([1] * (QUERIES + 2)), COSTS).query) == LAYERS * QUERIES
 
 
 @pytest.mark.parametrize(("tensor", "bad"), [("logits", float("nan")), ("boxes", float("inf"))])
@@ -101,7 +105,7 @@ def test_a_cost_that_is_no_number_names_its_tensor(tensor: str, bad: float) -> N
     with pytest.raises(
         TrainingError, match=rf"finite {tensor}, got {count} of .*; lower"
     ) as caught:
-        match(logits, boxes, targets_with([0]))
+        match(logits, boxes, targets_with([0]), COSTS)
     assert "\n" not in str(caught.value)
 
 
@@ -110,7 +114,7 @@ def test_cost_of_a_known_pair() -> None:
     wanted = torch.tensor([[0.2, 0.5, 0.2, 0.2], [0.6, 0.5, 0.2, 0.2]])
     # At p = 0.5 the focal terms differ by (0.25 - 0.75) p^2 ln 2; apart, GIoU is -1/3, L1 0.4.
     known = 2.0 * (0.25 - 0.75) * 0.25 * math.log(2.0)
-    cost = pair_cost(torch.zeros(1, 1), boxes, wanted)[0, 0]
+    cost = pair_cost(torch.zeros(1, 1), boxes, wanted, COSTS)[0, 0]
     assert cost.tolist() == pytest.approx([known - 2.0, known + 5.0 * 0.4 + 2.0 / 3.0], abs=1e-4)
-    surer = pair_cost(torch.ones(1, 1), boxes, wanted)[0, 0]
+    surer = pair_cost(torch.ones(1, 1), boxes, wanted, COSTS)[0, 0]
     assert bool((surer < cost).all())
