@@ -1,6 +1,6 @@
 """Photos with annotations in COCO's format as training data: a phrase is a category's name."""
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +10,65 @@ from numpy.typing import NDArray
 
 from sam3_edge.errors import DatasetError
 from sam3_edge.runtime.rle import decode_rle
-from sam3_edge.training.coco_annotations import Photo, read_coco
-from sam3_edge.training.labelled import LabelledPicture
+from sam3_edge.training.coco_annotations import (
+    KEPT_SIDE,
+    Annotation,
+    Photo,
+    kept_image,
+    read_coco,
+)
+from sam3_edge.training.data_faults import FaultError, decode_counts
+from sam3_edge.training.labelled import LabelledPicture, Mask, known_masks
+from sam3_edge.training.negatives import Negatives, PhraseChooser
+from sam3_edge.training.pseudo_masks import read_pseudo_masks
+from sam3_edge.training.subsets import few_shot, limit_ids
 
-__all__ = ["CocoDataset", "Photo", "rasterise", "read_coco"]
+__all__ = ["KEPT_SIDE", "CocoDataset", "Photo", "rasterise", "read_coco"]
 
-# Photos are kept decoded, shrunk so that the longer side is at most this, pixels.
-KEPT_SIDE = 640
+# How many bytes of decoded photos a process keeps; those that come later are decoded every time.
+KEPT_BYTES = 2**30
 
 
 class CocoDataset:
     """Photos with boxes and, where annotated, masks.
 
-    max_phrases: at most so many phrases are asked about one photo, present ones first; None asks
-    all. The annotations must be exhaustive: a category without a box is taken for absent.
-    Raises DatasetError naming the first thing that is wrong.
+    images: the folder of the photos; None: beside the annotations or in images/.
+    max_phrases: at most so many phrases are asked about one photo, present ones first. negatives:
+    which absent ones. With neither, all phrases are asked. The annotations must be exhaustive: a
+    category without a box is taken for absent.
+    limit: the first so many photos, or those with these ids; shots: at least so many photos for
+    each category, drawn by `subset_seed` from what `limit` leaves.
+    pseudo_masks: a file made by `make_pseudo_masks`, for the objects without a mask.
+    Raises DatasetError.
     """
 
-    def __init__(self, annotations: Path, *, max_phrases: int | None = None) -> None:
-        self.phrases, self.photos = read_coco(annotations)
+    def __init__(
+        self,
+        annotations: Path,
+        *,
+        images: Path | None = None,
+        max_phrases: int | None = None,
+        negatives: Negatives | None = None,
+        skip_faulty: bool = False,
+        limit: int | Sequence[int] | None = None,
+        shots: int | None = None,
+        subset_seed: int = 0,
+        pseudo_masks: Path | None = None,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        self.phrases, self.photos = read_coco(annotations, images=images, skip_faulty=skip_faulty)
+        if limit is not None:
+            self.photos = limit_ids(self.photos, limit)
+        if shots is not None:
+            self.photos = few_shot(self.photos, shots, subset_seed)
         self.max_phrases = max_phrases
+        self._chooser = None
+        if max_phrases is not None or negatives is not None:
+            shown = ({a.category for a in photo.annotations} for photo in self.photos)
+            self._chooser = PhraseChooser(self.phrases, shown, negatives or Negatives())
+        self._pseudo = {} if pseudo_masks is None else read_pseudo_masks(pseudo_masks, annotations)
         self._kept: dict[int, tuple[NDArray[np.uint8], float]] = {}
+        self._room = kept_bytes
 
     @property
     def length(self) -> int:
@@ -47,46 +85,37 @@ class CocoDataset:
             asked = [self.phrases.index(phrase) for phrase in phrases]
         place = {category: i for i, category in enumerate(asked)}
         objects = [a for a in photo.annotations if a.category in place]
-        masks = None
-        if all(a.segmentation for a in objects):
-            masks = tuple(
-                rasterise(a.segmentation, photo, image.shape[1], image.shape[0]) for a in objects
-            )
+        height, width = image.shape[:2]
         return LabelledPicture(
             image=image,
             phrases=tuple(self.phrases[c] for c in asked),
             boxes=np.array([a.box for a in objects], dtype=np.float32).reshape(-1, 4) * scale,
             phrase=np.array([place[a.category] for a in objects], dtype=np.int64),
             ignore=np.array([a.crowd for a in objects], dtype=np.bool_),
-            masks=masks,
+            masks=known_masks([self._mask(a, photo, width, height) for a in objects]),
         )
 
     def _asked(self, photo: Photo, rng: np.random.Generator) -> list[int]:
-        everything = list(range(len(self.phrases)))
-        if self.max_phrases is None or len(everything) <= self.max_phrases:
-            return everything
+        if self._chooser is None:
+            return list(range(len(self.phrases)))
         shown = sorted({a.category for a in photo.annotations})
-        present = rng.permutation(shown)[: self.max_phrases - 1].tolist()
-        others = [c for c in everything if c not in shown]
-        absent = rng.permutation(others)[: self.max_phrases - len(present)].tolist()
-        return [*present, *absent]
+        return self._chooser.choose(shown, rng, self.max_phrases)
+
+    def _mask(self, one: Annotation, photo: Photo, width: int, height: int) -> Mask | None:
+        if one.segmentation is not None:
+            return rasterise(one.segmentation, photo, width, height)
+        counts = self._pseudo.get(one.id)
+        return None if counts is None else decode_rle((height, width), counts)
 
     def _image(self, index: int) -> tuple[NDArray[np.uint8], float]:
         """(H, W, 3) uint8 RGB, shrunk, and by how much."""
-        if index not in self._kept:
-            photo = self.photos[index]
-            image = cv2.imread(os.fspath(photo.path), cv2.IMREAD_COLOR)
-            if image is None or image.shape[:2] != (photo.height, photo.width):
-                got = "no picture" if image is None else f"{image.shape[1]}x{image.shape[0]}"
-                raise DatasetError(
-                    f"{photo.path}: expected a picture of {photo.width}x{photo.height}, got {got}; "
-                    "correct the annotation or the file"
-                )
-            scale = min(KEPT_SIDE / max(image.shape[:2]), 1.0)
-            if scale < 1.0:
-                image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            self._kept[index] = (np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8), scale)
-        return self._kept[index]
+        if index in self._kept:
+            return self._kept[index]
+        image, scale = kept_image(self.photos[index])
+        if image.nbytes <= self._room:
+            self._room -= image.nbytes
+            self._kept[index] = image, scale
+        return image, scale
 
 
 def rasterise(segmentation: Any, photo: Photo, width: int, height: int) -> NDArray[np.bool_]:
@@ -95,7 +124,12 @@ def rasterise(segmentation: Any, photo: Photo, width: int, height: int) -> NDArr
     Raises DatasetError for run lengths that do not fill the photo.
     """
     if isinstance(segmentation, dict):
-        whole = _decode(segmentation["counts"], photo)
+        try:
+            whole = decode_counts(segmentation["counts"], photo.width, photo.height)
+        except FaultError as error:
+            raise DatasetError(f"{photo.path}: {error}") from error
+        if whole.shape == (height, width):
+            return whole
         shrunk = cv2.resize(whole.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
         return shrunk.astype(np.bool_)
     scale = np.array([width / photo.width, height / photo.height])
@@ -103,20 +137,4 @@ def rasterise(segmentation: Any, photo: Photo, width: int, height: int) -> NDArr
     for ring in segmentation:  # one by one: together, where two overlap would count as a hole
         points = np.round(np.array(ring).reshape(-1, 2) * scale * 16).astype(np.int32)
         cv2.fillPoly(canvas, [points], 1, shift=4)
-    return canvas.astype(np.bool_)
-
-
-def _decode(counts: str | list[int], photo: Photo) -> NDArray[np.bool_]:
-    """Compressed or plain run lengths -> (H, W) of the photo."""
-    try:
-        if isinstance(counts, str):
-            return decode_rle((photo.height, photo.width), counts)
-        if sum(counts) != photo.width * photo.height:
-            raise ValueError(f"runs of {sum(counts)} pixels in all")
-        bits = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-        return bits.reshape(photo.width, photo.height).T
-    except (ValueError, TypeError) as error:
-        raise DatasetError(
-            f"{photo.path}: expected an RLE that fills {photo.width}x{photo.height} pixels, got: "
-            f"{error}; correct or remove the segmentation"
-        ) from error
+    return canvas.view(np.bool_)

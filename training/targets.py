@@ -1,7 +1,7 @@
 """What a picture is known to show, phrase by phrase, and how a batch of that looks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sam3_edge.runtime.tokenizer import Tokenizer
+from sam3_edge.training.model.detector import ExemplarBoxes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,14 +17,20 @@ class PhraseTarget:
     """One phrase asked about one picture, present or absent.
 
     boxes: (M, 4) float32, cxcywh in 0..1 of the square picture.
-    masks: (M, h, w) float32, share of each cell covered, or None where only boxes are known.
+    masks: (K, h, w) float32, share of each cell covered, or None where only boxes are known.
+    mask_object: (K,) int64, which objects the masks are of; None for all M in their order.
     ignore: (I, 4) float32, cxcywh in 0..1: places where neither yes nor no is wrong.
+    exemplars: (E, 4) float32, cxcywh in 0..1: boxes shown together with the phrase.
+    exemplar_labels: (E,) int64, 1 wanted, 0 not wanted.
     """
 
     text: str
     boxes: NDArray[np.float32]
     masks: NDArray[np.float32] | None
     ignore: NDArray[np.float32]
+    mask_object: NDArray[np.int64] | None = None
+    exemplars: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    exemplar_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +74,16 @@ class Targets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """images: (B, S, S, 3) uint8. token_ids: (N, 32) int64. image_index: (N,) int64, ascending."""
+    """images: (B, S, S, 3) uint8. token_ids: (N, 32) int64. image_index: (N,) int64, ascending.
+
+    exemplars: boxes shown with the prompts, or None where no prompt has any.
+    """
 
     images: Tensor
     token_ids: Tensor
     image_index: Tensor
     targets: Targets
+    exemplars: ExemplarBoxes | None = None
 
 
 def collate(samples: Sequence[Sample], tokenizer: Tokenizer, mask_side: int) -> Batch:
@@ -86,7 +97,8 @@ def collate(samples: Sequence[Sample], tokenizer: Tokenizer, mask_side: int) -> 
         boxes.append(phrase.boxes)
         if phrase.masks is not None:
             masks.append(phrase.masks)
-            mask_object.extend(range(count, count + len(phrase.boxes)))
+            mine = range(len(phrase.boxes)) if phrase.mask_object is None else phrase.mask_object
+            mask_object.extend(count + int(one) for one in mine)
         count += len(phrase.boxes)
     return Batch(
         images=torch.from_numpy(np.stack([sample.image for sample in samples])),
@@ -101,6 +113,26 @@ def collate(samples: Sequence[Sample], tokenizer: Tokenizer, mask_side: int) -> 
             ignore_prompt=_owners([len(phrase.ignore) for _, phrase in prompts]),
             num_prompts=len(prompts),
         ),
+        exemplars=_exemplars([phrase for _, phrase in prompts]),
+    )
+
+
+def _exemplars(phrases: Sequence[PhraseTarget]) -> ExemplarBoxes | None:
+    """Side by side, padded to the largest number."""
+    most = max(len(phrase.exemplars) for phrase in phrases)
+    if most == 0:
+        return None
+    boxes = np.zeros((len(phrases), most, 4), dtype=np.float32)
+    labels = np.zeros((len(phrases), most), dtype=np.int64)
+    padding = np.ones((len(phrases), most), dtype=np.bool_)
+    for row, phrase in enumerate(phrases):
+        count = len(phrase.exemplars)
+        boxes[row, :count], labels[row, :count] = phrase.exemplars, phrase.exemplar_labels
+        padding[row, :count] = False
+    return ExemplarBoxes(
+        boxes=torch.from_numpy(boxes),
+        labels=torch.from_numpy(labels),
+        padding=torch.from_numpy(padding),
     )
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from sam3_edge.errors import DatasetError
 from sam3_edge.runtime.rle import encode_rle
-from sam3_edge.training.coco_annotations import Photo
+from sam3_edge.training import coco_dataset
+from sam3_edge.training.coco_annotations import Photo, kept_image
 from sam3_edge.training.coco_dataset import KEPT_SIDE, CocoDataset, rasterise
+from sam3_edge.training.negatives import Negatives
 
 PHOTO = Photo(path=Path("a.png"), width=40, height=30, annotations=())
 
@@ -90,7 +92,7 @@ def test_run_lengths_that_do_not_fill_the_photo_are_refused(counts: object) -> N
         rasterise({"size": [30, 40], "counts": counts}, PHOTO, 40, 30)
 
 
-def test_masks_need_a_mask_for_every_object_asked(tmp_path: Path) -> None:
+def test_masks_are_known_object_by_object(tmp_path: Path) -> None:
     ring = [[4, 5, 14, 5, 14, 25]]
     both = write(
         tmp_path, {"category_id": 1, "segmentation": ring}, {"category_id": 2, "segmentation": ring}
@@ -99,7 +101,46 @@ def test_masks_need_a_mask_for_every_object_asked(tmp_path: Path) -> None:
     assert masks is not None
     assert len(masks) == 2
     one = write(tmp_path, {"category_id": 1, "segmentation": ring}, {"category_id": 2})
-    assert CocoDataset(one).picture(0, np.random.default_rng(0)).masks is None
+    picture = CocoDataset(one).picture(0, np.random.default_rng(0))
+    assert [picture.mask(i) is not None for i in range(2)] == [True, False]
+    assert picture.whole_masks() is None
+
+
+def test_photos_are_kept_while_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, loaded = write(tmp_path, {"category_id": 1}), []
+
+    def counted(photo: Photo) -> object:
+        loaded.append(photo)
+        return kept_image(photo)
+
+    monkeypatch.setattr(coco_dataset, "kept_image", counted)
+    for room, times in ((30 * 40 * 3, 1), (30 * 40 * 3 - 1, 3)):
+        loaded.clear()
+        data = CocoDataset(path, kept_bytes=room)
+        pictures = [data.picture(0, np.random.default_rng(0)).image for _ in range(3)]
+        assert len(loaded) == times
+        assert all(np.array_equal(pictures[0], picture) for picture in pictures)
+
+
+def test_absent_phrases_can_be_limited_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, {"category_id": 1}, {"category_id": 4})
+    data = CocoDataset(path, negatives=Negatives(count=3))
+    asked = data.picture(0, np.random.default_rng(0)).phrases
+    assert len(asked) == 5
+    assert {"kind 1", "kind 4"} < set(asked)
+
+
+def test_a_part_of_the_photos_can_be_chosen(shared: Path) -> None:
+    path = shared / "data" / "coco_permissive" / "instances.json"
+    whole = CocoDataset(path)
+    some = CocoDataset(path, limit=20)
+    assert some.phrases == whole.phrases
+    assert [p.id for p in some.photos] == [
+        p.id for p in whole.photos if p.id in sorted(p.id for p in whole.photos)[:20]
+    ]
+    assert 0 < len(CocoDataset(path, limit=20, shots=1).photos) < 20
 
 
 @pytest.mark.parametrize("content", [b"not a picture", b""])
@@ -135,8 +176,9 @@ def test_real_masks_fill_their_boxes(shared: Path) -> None:
     checked = 0
     for index in range(8):
         picture = data.picture(index, np.random.default_rng(index))
-        assert picture.masks is not None
-        for mask, box in zip(picture.masks, picture.boxes, strict=True):
+        masks = picture.whole_masks()
+        assert masks is not None
+        for mask, box in zip(masks, picture.boxes, strict=True):
             rows, columns = np.nonzero(mask)
             found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             assert np.abs(box - found).max() < 4.0

@@ -1,5 +1,7 @@
 """A batch holds what its samples hold, in their order."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -44,6 +46,15 @@ def test_every_object_keeps_its_prompt_and_its_mask() -> None:
         if prompt.masks is not None:
             rows = torch.isin(targets.mask_object, torch.nonzero(mine)[:, 0])
             assert np.array_equal(targets.masks[rows].numpy(), prompt.masks)
+
+
+def test_masks_of_some_objects_keep_their_objects() -> None:
+    whole = phrase("shark", 3, masks=True)
+    assert whole.masks is not None
+    some = replace(whole, masks=whole.masks[:2], mask_object=np.array([0, 2]))
+    batch = collate([sample(phrase("fish", 2, masks=False), some)], Tokenizer(), SIDE)
+    assert batch.targets.mask_object.tolist() == [2, 4]
+    assert np.array_equal(batch.targets.masks.numpy(), whole.masks[:2])
 
 
 def test_only_something_to_ignore_is_neither_present_nor_absent() -> None:
