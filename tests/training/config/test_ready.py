@@ -27,6 +27,7 @@ def test_they_are_all_there() -> None:
     assert NAMES == [
         "debug",
         "eval_only",
+        "nano",
         "nano_aquarium",
         "odinw13",
         "roboflow100",
@@ -43,7 +44,7 @@ def test_each_composes_and_says_what_it_is_for(name: str) -> None:
     summary = next(one.summary for one in listed() if one.name == name)
     assert summary.endswith(".")
     assert 20 < len(summary) <= 100
-    assert f"-c {name}" in (READY / f"{name}.yaml").read_text() or name == "simple"
+    assert f"-c {name}" in (READY / f"{name}.yaml").read_text() or name in ("nano", "simple")
 
 
 @pytest.mark.parametrize("name", ["debug", "eval_only"])
