@@ -1,0 +1,87 @@
+"""A run starts from what it was told to start from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sam3_edge.errors import ExportError, TrainingError, UsageError
+from sam3_edge.training.config.schema import ModelSection
+from sam3_edge.training.model.config import preset
+from sam3_edge.training.model.detector import Detector
+from sam3_edge.training.model.weights import PREFIX, WeightsMetadata, save_weights
+from sam3_edge.training.start_weights import start_detector
+
+SIZE = 84
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Detector, Path]:
+    torch.manual_seed(1)
+    model = Detector(preset("tiny", image_size=SIZE))
+    metadata = WeightsMetadata(preset="tiny", image_size=SIZE, recipe="", data=(), licence="")
+    save_weights(model, tmp_path / "tiny.safetensors", metadata)
+    return model, tmp_path / "tiny.safetensors"
+
+
+def section(**values: object) -> ModelSection:
+    return ModelSection(**{"preset": "tiny", "image_size": SIZE, **values})  # type: ignore[arg-type]
+
+
+def assert_same(one: Detector, other: Detector) -> None:
+    theirs = other.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in one.state_dict().items())
+
+
+def test_weights_are_those_of_the_file(saved: tuple[Detector, Path], tmp_path: Path) -> None:
+    model, path = saved
+    loaded, line = start_detector(section(weights=str(path)))
+    assert_same(loaded, model)
+    assert str(path) in line
+    named = {f"{PREFIX}{name}": tensor for name, tensor in model.state_dict().items()}
+    torch.save({"model": named}, tmp_path / "reference.pt")
+    assert_same(start_detector(section(weights=str(tmp_path / "reference.pt")))[0], model)
+
+
+def test_the_seed_decides_random_values() -> None:
+    models = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        models.append(start_detector(section())[0])
+    assert_same(models[0], models[1])
+    assert not torch.equal(
+        models[0].transformer.decoder.query_embed.weight,
+        models[2].transformer.decoder.query_embed.weight,
+    )
+
+
+def test_partly_takes_what_fits(saved: tuple[Detector, Path]) -> None:
+    model, path = saved
+    wider = section(weights=str(path), partial=True, image_size=168)
+    loaded, line = start_detector(wider)
+    count = len(model.state_dict())
+    assert_same(loaded, model)
+    assert line.startswith(f"starting from {count} of {count} tensors")
+    other = path.with_name("other.pt")
+    torch.save({"detector.nothing": torch.ones(1)}, other)
+    with pytest.raises(TrainingError, match="at least one tensor that fits preset 'nano'"):
+        start_detector(ModelSection(preset="nano", weights=str(other), partial=True))
+
+
+def test_weights_of_another_model_are_refused(saved: tuple[Detector, Path]) -> None:
+    _, path = saved
+    with pytest.raises(ExportError, match="expected preset tiny"):
+        start_detector(ModelSection(preset="nano", weights=str(path)))
+
+
+def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
+    for name in ("a.safetensors", "a.pt"):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+        with pytest.raises((TrainingError, ExportError)) as caught:
+            start_detector(section(weights=str(tmp_path / name)))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_backbone_needs_its_stem() -> None:
+    with pytest.raises(UsageError, match="whose stem is EfficientNet's, got 'tiny'"):
+        start_detector(section(backbone="lite0"))

@@ -1,0 +1,134 @@
+"""What a run says while it runs: a bar and lines for people, JSON lines, TensorBoard."""
+
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from sam3_edge.training.event_log import EventLog
+from sam3_edge.training.experiment import Experiment
+from sam3_edge.training.step import StepOutcome
+
+# Of the metrics, what a line for people shows.
+SHOWN = ("bbox/AP", "bbox/AP50", "segm/AP", "cgF1")
+
+
+class ProgressReport:
+    """Open as a context. In all processes but the first it says nothing."""
+
+    def __init__(self, experiment: Experiment, events: EventLog, device: torch.device) -> None:
+        self.experiment, self.events, self.device = experiment, events, device
+        self.console = Console(quiet=not experiment.writes)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not (self.console.is_terminal and experiment.writes),
+        )
+        self._pictures, self._since = 0, time.monotonic()
+        self._task = self._bar.add_task("training", total=1.0)
+
+    def __enter__(self) -> "ProgressReport":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+    def advance(self, step: int, progress: float) -> None:
+        self._bar.update(self._task, completed=progress, description=f"step {step}")
+
+    def step(
+        self,
+        step: int,
+        epoch: int,
+        elapsed_s: float,
+        outcome: StepOutcome,
+        rates: Mapping[str, float],
+        *,
+        pictures: int,
+        every: int,
+    ) -> None:
+        """To be called after every step; says something about every so many. rates: current
+        learning rates, by part of the model. pictures: of this step.
+        """
+        self._pictures += pictures
+        if step % every:
+            return
+        now = time.monotonic()
+        images_per_s = self._pictures / (now - self._since)
+        self._pictures, self._since = 0, now
+        memory = _most_memory(self.device)
+        self.experiment.append(
+            {
+                "step": step,
+                "epoch": epoch,
+                "elapsed_s": round(elapsed_s, 1),
+                "images_per_s": round(images_per_s, 2),
+                "norm": outcome.norm,
+                "memory_bytes": memory,
+                "loss": outcome.total,
+                **outcome.losses,
+                **{f"rate/{name}": rate for name, rate in rates.items()},
+            }
+        )
+        self.events.scalars(
+            step,
+            {
+                "loss/total": outcome.total,
+                **{f"loss/{name}": value for name, value in outcome.losses.items()},
+                **{f"rate/{name}": rate for name, rate in rates.items()},
+                "run/images_per_s": images_per_s,
+                "run/gradient_norm": outcome.norm,
+                "run/memory_gib": memory / 2**30,
+            },
+        )
+        parts = "  ".join(f"{name} {value:.3f}" for name, value in outcome.losses.items())
+        left_out = "" if outcome.taken else "  (left out: FP16 overflow)"
+        self.say(
+            f"epoch {epoch}  step {step}  {images_per_s:.1f} images/s  "
+            f"rate {max(rates.values()):.2e}  norm {outcome.norm:.3g}  loss {outcome.total:.3f}  "
+            f"{parts}{left_out}"
+        )
+
+    def evaluation(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.experiment.append({"step": step, "epoch": epoch, **metrics})
+        self.events.scalars(step, {f"val/{name}": value for name, value in metrics.items()})
+        # Of a single set every metric has two names.
+        shown = [n for n in SHOWN if n in metrics] or [
+            n for n in metrics if n.partition("/")[2] in SHOWN
+        ]
+        line = "  ".join(f"{name} {metrics[name]:.4f}" for name in shown)
+        self.say(f"epoch {epoch}  step {step}  evaluated: {line}")
+
+
+def _most_memory(device: torch.device) -> int:
+    """The most that was held so far, bytes: of a GPU by torch, else by this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,134 @@
+"""How good the model is on the validation sets: numbers by name, and pictures to look at."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+
+from sam3_edge.errors import UsageError
+from sam3_edge.runtime.tokenizer import Tokenizer
+from sam3_edge.training.augment import plain_sample
+from sam3_edge.training.config.schema import DataSection, Precision, TrainerSection
+from sam3_edge.training.evaluation.answers import Answer
+from sam3_edge.training.evaluation.checkpoint_answers import checkpoint_answers
+from sam3_edge.training.evaluation.pictures import JudgedPicture, JudgedPictures
+from sam3_edge.training.evaluation.report import Report, make_report, report_to_json
+from sam3_edge.training.event_log import draw_predictions
+from sam3_edge.training.labelled import LabelledPicture
+from sam3_edge.training.model.detector import Detector
+from sam3_edge.training.objective import moved
+from sam3_edge.training.targets import collate
+
+# Families of metrics; the first part of a metric's name without its data set.
+KINDS = ("bbox", "segm")
+
+
+def evaluate(
+    fabric: Fabric, detector: Detector, sets: Mapping[str, JudgedPictures], section: TrainerSection
+) -> dict[str, float]:
+    """`<set>/bbox/AP` and all others, the same in every process; of a single set also `bbox/AP`.
+
+    detector: with the weights to judge, left in evaluation mode. Every process answers a part of
+    the pictures. Raises EngineError for answers that are not finite.
+    """
+    detector.eval()
+    metrics: dict[str, float] = {}
+    for name, pictures in sets.items():
+        found = _judge(fabric, detector, pictures, section)
+        metrics |= {f"{name}/{metric}": value for metric, value in found.items()}
+        if len(sets) == 1:
+            metrics |= found
+    return metrics
+
+
+def check_metric(key: str, metric: str, sets: Collection[str]) -> None:
+    """Raises UsageError for a metric that no evaluation gives, before anything is computed."""
+    prefixes = [f"{name}/" for name in sets] + ([""] if len(sets) == 1 else [])
+    if not any(metric.startswith(f"{prefix}{kind}/") for prefix in prefixes for kind in KINDS):
+        raise UsageError(
+            f"{key}: expected one of {', '.join(f'{prefix}bbox/AP' for prefix in prefixes)}, with "
+            f"bbox or segm and AP, AP50 and so on, got {metric!r}"
+        )
+
+
+def report_metrics(report: Report) -> dict[str, float]:
+    """By name: bbox/AP, segm/AP50, cgF1 and so on; without what is not defined."""
+    metrics: dict[str, float] = {}
+    for name, value in report_to_json(report).items():
+        if name in KINDS and isinstance(value, dict):
+            metrics |= {f"{name}/{n}": float(v) for n, v in value.items() if v is not None}
+        elif isinstance(value, float):
+            metrics[name] = value
+    return metrics
+
+
+def _judge(
+    fabric: Fabric, detector: Detector, pictures: JudgedPictures, section: TrainerSection
+) -> dict[str, float]:
+    mine = range(fabric.global_rank, len(pictures), fabric.world_size)
+    answers = checkpoint_answers(
+        detector,
+        pictures.phrases,
+        map(pictures.picture, mine),
+        batch_size=section.data.val_batch_size,
+        bfloat16=section.optim.amp.dtype is Precision.bf16,
+    )
+    everything = _gathered(fabric, [replace(a, picture=mine[a.picture]) for a in answers])
+    metrics: dict[str, float] = {}
+    if fabric.is_global_zero:
+        name = f"{detector.config.preset} in training"
+        metrics = report_metrics(make_report(everything, model=name, pictures=pictures))
+    return dict(fabric.broadcast(metrics))
+
+
+def _gathered(fabric: Fabric, mine: list[Answer]) -> list[Answer]:
+    """All processes' in the pictures' order, in the first one; nothing in the others."""
+    if fabric.world_size == 1:
+        return mine
+    parts: list[list[Answer]] | None = [[]] * fabric.world_size if fabric.is_global_zero else None
+    torch.distributed.gather_object(mine, parts)
+    return sorted((answer for part in parts or [] for answer in part), key=lambda a: a.picture)
+
+
+def drawn_pictures(
+    detector: Detector, sets: Mapping[str, JudgedPictures], data: DataSection, threshold: float
+) -> Iterator[NDArray[np.uint8]]:
+    """The first pictures of all sets in turn, with what is true and what is found, (H, W, 3) RGB.
+
+    detector: in evaluation mode, where it is. Asked is what a picture shows, then other phrases.
+    """
+    numbers = range(max((len(pictures) for pictures in sets.values()), default=0))
+    for number in numbers:
+        for pictures in sets.values():
+            if number < len(pictures):
+                labelled = _asked(pictures.picture(number), data.max_phrases)
+                yield _drawn(detector, labelled, threshold)
+
+
+def _drawn(detector: Detector, picture: LabelledPicture, threshold: float) -> NDArray[np.uint8]:
+    config, device = detector.config, next(detector.parameters()).device
+    side = 4 * config.tokens_per_side
+    batch = collate([plain_sample(picture, config.image_size, side)], Tokenizer(), side)
+    inputs = moved(batch, device)
+    with torch.inference_mode():
+        output = detector(inputs.images, inputs.token_ids, inputs.image_index)
+    images = batch.images.numpy()
+    return draw_predictions(images, output, [picture.phrases], threshold, batch.targets)[0]
+
+
+def _asked(picture: JudgedPicture, most: int) -> LabelledPicture:
+    shown = list(dict.fromkeys(picture.phrase.tolist()))
+    others = [i for i in range(len(picture.phrases)) if i not in shown]
+    asked = [*shown, *others][:most]
+    objects = np.flatnonzero(np.isin(picture.phrase, asked))
+    return LabelledPicture(
+        image=picture.image,
+        phrases=tuple(picture.phrases[i] for i in asked),
+        boxes=picture.boxes[objects].astype(np.float32),
+        phrase=np.array([asked.index(i) for i in picture.phrase[objects]], dtype=np.int64),
+        ignore=picture.ignore[objects],
+        masks=None,
+    )
