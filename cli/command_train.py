@@ -1,219 +1,170 @@
-"""`sam3-edge train`: from a data set to weights."""
+"""`sam3-edge train`: from a configuration to weights."""
 
-import sys
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
-import torch
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.syntax import Syntax
 
 from sam3_edge.errors import UsageError
-from sam3_edge.training.coco_dataset import CocoDataset
-from sam3_edge.training.loop import RunSettings, StepReport
-from sam3_edge.training.loop import train as train_loop
-from sam3_edge.training.mixture import Source
-from sam3_edge.training.model.config import PRESETS
-from sam3_edge.training.model.config import preset as preset_config
-from sam3_edge.training.model.detector import Detector
-from sam3_edge.training.model.weights import (
-    WeightsMetadata,
-    bundled_weights_path,
-    load_weights,
-)
-from sam3_edge.training.scene_dataset import SceneDataset
+from sam3_edge.training.coco_annotations import find_faults
+from sam3_edge.training.config.compose import ComposedConfig, changed, compose_config, quoted
+from sam3_edge.training.config.names import listed
+from sam3_edge.training.held_out import find_splits, hold_out
+from sam3_edge.training.launch import check_all, launch
+from sam3_edge.training.planned_runs import planned_groups
+from sam3_edge.training.run_group import is_first
+
+# Option -> the key that it is another way to write.
+FLAG_KEYS = {
+    "num_gpus": "launcher.gpus_per_node",
+    "num_nodes": "launcher.num_nodes",
+    "use_cluster": "submitit.use_cluster",
+    "partition": "submitit.partition",
+    "account": "submitit.account",
+    "qos": "submitit.qos",
+    "out": "paths.experiment",
+    "resume": "trainer.checkpoint.resume",
+}
+# The ready configuration that --data fills in.
+SIMPLE = "simple"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataSpec:
-    """What one --data says. path: None for the demo scenes."""
-
-    kind: str
-    path: Path | None
-    weight: float
-
-
-def parse_data(text: str) -> DataSpec:
-    """`scene`, `coco=PATH`, each with `:WEIGHT` behind it. Raises UsageError."""
-    body, _, tail = text.rpartition(":")
-    try:
-        name, weight = (body, float(tail)) if body else (text, 1.0)
-    except ValueError:
-        name, weight = text, 1.0
-    kind, _, path = name.partition("=")
-    if kind not in ("scene", "coco") or (kind == "coco") != bool(path) or not weight > 0.0:
-        raise UsageError(
-            "--data: expected scene[:WEIGHT] or coco=ANNOTATIONS.json[:WEIGHT] with a weight "
-            f"above 0, got {text!r}"
-        )
-    return DataSpec(kind=kind, path=Path(path) if path else None, weight=weight)
-
-
-@click.command(context_settings={"show_default": True})
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="nano", help="Model size.")
-@click.option(
-    "--image-size",
-    type=int,
-    help="Side of the network's square picture, a multiple of 14.  [default: the preset's]",
-)
+@click.command()
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("-c", "--config", metavar="NAME", help="A ready configuration, or a YAML file.")
 @click.option(
     "--data",
-    multiple=True,
-    required=True,
-    metavar="SPEC",
-    help="scene[:WEIGHT] or coco=ANNOTATIONS.json[:WEIGHT]; repeat to mix.",
-)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--minutes", type=click.FloatRange(min=0.0, min_open=True), help="Train so long.")
-@click.option("--steps", type=click.IntRange(min=1), help="Or so many gradient steps.")
-@click.option(
-    "--init",
-    metavar="WEIGHTS",
-    help="Start from a .safetensors file, or from `bundled`, the default bundle's weights.",
-)
-@click.option("--resume", is_flag=True, help="Continue the run in --out.")
-@click.option("--batch-size", default=16, type=click.IntRange(min=1), help="Pictures a step.")
-@click.option(
-    "--lr", default=6e-4, type=click.FloatRange(min=0.0, min_open=True), help="Peak learning rate."
+    type=click.Path(exists=True, path_type=Path),
+    help=f"Without -c: a data set in COCO's format, with the configuration {SIMPLE}.",
 )
 @click.option(
-    "--mosaic",
-    default=0.3,
-    type=click.FloatRange(0.0, 1.0),
-    help="How often four photos are put together into one.",
+    "--out",
+    type=click.Path(file_okay=False),
+    help="Folder of the run; paths.experiment.  [default: runs/NAME]",
 )
 @click.option(
-    "--phrases",
-    default=5,
-    type=click.IntRange(min=2),
-    help="Phrases asked about one photo at most.",
+    "--num-gpus",
+    type=click.IntRange(min=1),
+    help="Processes on each machine, also without GPUs; launcher.gpus_per_node.",
 )
+@click.option("--num-nodes", type=click.IntRange(min=1), help="Machines; launcher.num_nodes.")
 @click.option(
-    "--precision", type=click.Choice(["bf16", "fp32"]), default="bf16", help="Of the arithmetic."
+    "--use-cluster",
+    type=click.IntRange(0, 1),
+    help="1: submit to SLURM and return; submitit.use_cluster.",
 )
-@click.option("--seed", default=0, type=click.IntRange(min=0), help="Of data and first weights.")
-@click.option("--threads", default=0, type=click.IntRange(min=0), help="Processors; 0 takes all.")
+@click.option("--partition", help="Of the cluster; submitit.partition.")
+@click.option("--account", help="On the cluster; submitit.account.")
+@click.option("--qos", help="On the cluster; submitit.qos.")
 @click.option(
-    "--workers", default=1, type=click.IntRange(min=0), help="Processes that prepare pictures."
+    "--resume/--fresh",
+    default=None,
+    help="Go on from the folder's last checkpoint, or begin anew; trainer.checkpoint.resume.",
 )
-@click.option("--licence", default="unknown", help="Of the weights, for their file.")
-@click.option(
-    "--origin",
-    multiple=True,
-    metavar="TEXT",
-    help="A data set's name and licence, for the weights' file; repeat.  [default: --data]",
-)
+@click.option("--check-data", is_flag=True, help="Only list what is wrong with the data sets.")
+@click.option("--print-config", is_flag=True, help="Only print the whole configuration.")
+@click.option("--list", "list_", is_flag=True, help="Only name the configurations there are.")
 def train(
-    preset: str,
-    image_size: int | None,
-    data: tuple[str, ...],
-    out: Path,
-    minutes: float | None,
-    steps: int | None,
-    init: str | None,
-    resume: bool,
-    batch_size: int,
-    lr: float,
-    mosaic: float,
-    phrases: int,
-    precision: str,
-    seed: int,
-    threads: int,
-    workers: int,
-    licence: str,
-    origin: tuple[str, ...],
-) -> None:
-    """Train a detector on data in COCO's format, on demo scenes, or on both.
+    overrides: tuple[str, ...],
+    config: str | None,
+    data: Path | None,
+    check_data: bool,
+    print_config: bool,
+    list_: bool,
+    **flags: str | int | bool | None,
+) -> int:
+    """Train a detector: as configuration NAME says, with KEY=VALUE over it.
 
-    A category's name is the phrase that finds it. Boxes are enough; masks are learned where
-    annotations have them. Writes weights.safetensors, log.jsonl and a checkpoint to resume from.
+    NAME is a path, NAME.yaml in this folder or in configs/, or a ready one; `--list` shows them.
+    Keys are dotted (trainer.max_epochs=5) and checked; options that name a key are short for it.
+    A category's name is the phrase that finds it. Boxes are enough; masks are learned where there
+    are masks. The run continues where it was stopped. Exit status with --check-data: 1 for faults.
     Needs: pip install 'sam3-edge[train]'.
 
     \b
     Examples:
-      sam3-edge train --data scene --minutes 5 --out runs/first
-      sam3-edge train --data scene:0.3 --data coco=reef/annotations.json:0.7 \\
-          --init bundled --minutes 60 --out runs/reef
+      sam3-edge train -c debug
+      sam3-edge train --data reef --out runs/reef
+      sam3-edge train -c nano_aquarium paths.data=data trainer.max_epochs=5
+      sam3-edge train -c reef.yaml --num-gpus 8 --use-cluster 1 --partition gpu
     """
-    if (minutes is None) == (steps is None):
-        raise UsageError("expected exactly one of --minutes and --steps, got both or none")
-    if threads:
-        torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    detector = Detector(preset_config(preset, image_size=image_size))
-    if init is not None:
-        path = bundled_weights_path() if init == "bundled" else Path(init)
-        detector = load_weights(path, preset=preset, image_size=image_size)[0]
-    specs = [parse_data(text) for text in data]
-    settings = RunSettings(
-        out=out,
-        minutes=minutes,
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=lr,
-        seed=seed,
-        bfloat16=precision == "bf16",
-        workers=workers,
-    )
-    metadata = WeightsMetadata(
-        preset=preset,
-        image_size=detector.config.image_size,
-        recipe=" ".join(["sam3-edge", *sys.argv[1:]]),
-        data=origin or data,
-        licence=licence,
-    )
-    sources = _sources(specs, detector.config.image_size, mosaic, phrases)
-    console = Console()
-    with _progress_bar(console) as bar:
-        task = bar.add_task("training", total=1.0)
-
-        def report(one: StepReport) -> None:
-            bar.update(task, completed=one.progress, description=f"step {one.step}")
-            bar.console.print(_line(one), soft_wrap=True, highlight=False)
-
-        path = train_loop(detector, sources, settings, metadata, resume=resume, report=report)
-    console.print(f"weights: {path}")
+    console = Console(soft_wrap=True, highlight=False)
+    if list_:
+        _print_list(console)
+        return 0
+    composed = _composed(config, data, [*_flag_overrides(flags), *overrides])
+    if print_config:
+        _print_config(console, composed)
+        return 0
+    if check_data:
+        return _print_faults(console, composed)
+    if is_first(os.environ):
+        _print_config(console, composed)
+    launch(composed, report=console.print)
+    return 0
 
 
-def _progress_bar(console: Console) -> Progress:
-    """Below the lines, on a terminal; nothing in a file."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-def _sources(specs: list[DataSpec], side: int, mosaic: float, phrases: int) -> list[Source]:
-    photos = [
-        (spec, CocoDataset(spec.path, max_phrases=phrases))
-        for spec in specs
-        if spec.path is not None
+def _flag_overrides(flags: dict[str, str | int | bool | None]) -> list[str]:
+    given = {FLAG_KEYS[name]: value for name, value in flags.items() if value is not None}
+    return [
+        f"{key}={quoted(value) if isinstance(value, str) else str(value).lower()}"
+        for key, value in given.items()
     ]
-    sources = [Source(data=data, weight=spec.weight, mosaic=mosaic) for spec, data in photos]
-    known = {phrase for _, data in photos for phrase in data.phrases}
-    absent = tuple(sorted(known - {"fish", "jellyfish", "starfish"}))
-    scenes = SceneDataset("train", side, absent)
-    sources += [Source(data=scenes, weight=s.weight) for s in specs if s.kind == "scene"]
-    return sources
 
 
-def _line(report: StepReport) -> str:
-    parts = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
-    return (
-        f"{report.progress:5.1%}  step {report.step}  {report.images_per_s:.1f} images/s  "
-        f"lr {report.learning_rate:.2e}  {parts}"
+def _composed(config: str | None, data: Path | None, overrides: list[str]) -> ComposedConfig:
+    if (config is None) == (data is None):
+        got = "neither" if config is None else "both"
+        names = ", ".join(one.name for one in listed())
+        raise UsageError(f"expected one of -c NAME and --data, got {got}; NAME is one of: {names}")
+    if data is None:
+        return compose_config(str(config), overrides)
+    name = quoted(data.resolve().stem)
+    composed = compose_config(SIMPLE, [f"scratch.name={name}", *overrides])
+    splits = find_splits(data)
+    if splits.valid is None:
+        splits = hold_out(splits.train, Path(composed.config.paths.experiment) / "data")
+    return changed(
+        composed, {"scratch.train": str(splits.train), "scratch.valid": str(splits.valid)}
     )
+
+
+def _print_list(console: Console) -> None:
+    found = listed()
+    width = max(len(one.name) for one in found)
+    for one in found:
+        where = "" if one.ready else f"  ({os.path.relpath(one.path)})"
+        console.print(f"{one.name:<{width}}  {one.summary}{where}", markup=False)
+
+
+def _print_config(console: Console, composed: ComposedConfig) -> None:
+    text = composed.resolved_yaml.rstrip()
+    if console.is_terminal:
+        console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
+    else:
+        click.echo(text)
+
+
+def _print_faults(console: Console, composed: ComposedConfig) -> int:
+    """Of every file of annotations once; 1 where there are faults."""
+    check_all(planned_groups(composed))
+    total = 0
+    for annotations, images in dict.fromkeys(_data_sets(composed)):
+        report = find_faults(annotations, images=images)
+        total += report.total
+        for line in report.lines():
+            console.print(line, markup=False)
+    return 1 if total else 0
+
+
+def _data_sets(composed: ComposedConfig) -> Iterable[tuple[Path, Path | None]]:
+    """Annotations, and the folder of their pictures where it is given."""
+    for group in planned_groups(composed):
+        data = group.runs[0].config.trainer.data
+        for source in (*data.train.values(), *data.val.values()):
+            if source.annotations is not None:
+                images = None if source.images is None else Path(source.images)
+                yield Path(source.annotations), images
