@@ -60,13 +60,13 @@ class Targets:
 
     def present(self) -> Tensor:
         """(N,) float32, 1 where the prompt has an object."""
-        present = torch.zeros(self.num_prompts)
+        present = torch.zeros(self.num_prompts, device=self.boxes.device)
         present[self.prompt] = 1.0
         return present
 
     def presence_known(self) -> Tensor:
         """(N,) float32, 0 where all that is there are objects to ignore."""
-        known = torch.ones(self.num_prompts)
+        known = torch.ones(self.num_prompts, device=self.boxes.device)
         known[self.ignore_prompt] = 0.0
         known[self.prompt] = 1.0
         return known

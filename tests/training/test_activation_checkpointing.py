@@ -21,7 +21,7 @@ from sam3_edge.training.model.outputs import DetectorOutput
 from sam3_edge.training.model.weights import WeightsMetadata, load_weights, save_weights
 from sam3_edge.training.targets import Batch, Targets
 
-SIZE = 168
+SIZE = 112
 
 
 def batch() -> Batch:
@@ -70,8 +70,9 @@ def detector(name: str = "tiny") -> Detector:
     return Detector(preset(name, image_size=SIZE)).train()
 
 
-@pytest.mark.parametrize("name", ["tiny", "nano"])
-def test_same_names_loss_and_gradients_in_less_memory(name: str) -> None:
+# Of nano's activations most are its stem's, which is no block.
+@pytest.mark.parametrize(("name", "share"), [("tiny", 0.8), ("nano", 0.97)])
+def test_same_names_loss_and_gradients_in_less_memory(name: str, share: float) -> None:
     plain, model = detector(name), detector(name)
     checkpoint_activations(model)
     assert is_checkpointed(model)
@@ -86,7 +87,7 @@ def test_same_names_loss_and_gradients_in_less_memory(name: str) -> None:
             gradient, expected[parameter], atol=1e-6, rtol=1e-6, msg=parameter
         )
     with_blocks, without = estimate(plain), estimate(model)
-    assert without.activations < 0.8 * with_blocks.activations
+    assert without.activations < share * with_blocks.activations
     assert without.total == with_blocks.total - with_blocks.checkpointing_saves
     assert without.checkpointing_saves == 0
 

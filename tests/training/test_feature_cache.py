@@ -30,7 +30,7 @@ def tensors(features: ImageFeatures) -> tuple[torch.Tensor, ...]:
     return (*features.maps, features.image_token)
 
 
-@pytest.mark.parametrize(("name", "size"), [("tiny", 84), ("nano", 168)])
+@pytest.mark.parametrize(("name", "size"), [("tiny", 84), ("nano", 112)])
 def test_cached_features_are_the_encoder_s(name: str, size: int, tmp_path: Path) -> None:
     model, images = detector(name, size), pictures(3, size)
     cache = FeatureCache(tmp_path, trunk_key(model))
@@ -96,10 +96,10 @@ def test_another_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_key_is_of_what_features_come_from() -> None:
-    model = detector("nano", 168)
+    model = detector("nano", 112)
     key = trunk_key(model)
-    assert key.startswith("nano-168-")
-    assert trunk_key(detector("nano", 168)) == key
+    assert key.startswith("nano-112-")
+    assert trunk_key(detector("nano", 112)) == key
     with torch.no_grad():
         model.transformer.decoder.query_embed.weight.add_(1.0)
         assert trunk_key(model) == key

@@ -94,7 +94,10 @@ def test_nothing_to_find_gives_no_pairs() -> None:
 
 def test_more_objects_than_queries_leaves_some_out() -> None:
     logits, boxes = prediction()
-    assert len(match(logits, boxes, targets_with([1] * (QUERIES + 2)), COSTS).query) == LAYERS * QUERIES
+    assert (
+        len(match(logits, boxes, targets_with([1] * (QUERIES + 2)), COSTS).query)
+        == LAYERS * QUERIES
+    )
 
 
 @pytest.mark.parametrize(("tensor", "bad"), [("logits", float("nan")), ("boxes", float("inf"))])

@@ -122,7 +122,7 @@ def test_fp16_leaves_out_a_step_that_overflows_and_gives_up_at_last() -> None:
 @pytest.mark.parametrize("name", ["tiny", "nano"])
 def test_every_parameter_that_is_trained_is_in_every_graph(name: str) -> None:
     """Or else processes that wait for each other's gradients would wait for ever."""
-    size = SIZE if name == "tiny" else 168
+    size = SIZE if name == "tiny" else 112
     detector = Detector(preset(name, image_size=size))
     objective = Objective(detector, LossSection())
     probe = probe_batch(detector, pictures=1, phrases=2, exemplars=True, device=CPU)

@@ -1,7 +1,7 @@
 """Every dimension of the model, in one frozen value, and the presets.
 
 `full` is SAM 3's detector as facebookresearch/sam3 builds it. `small` is the product. `nano` differs
-from SAM 3 where its size needs it: convolutional stem, lateral connections, separable convolutions,
+from SAM 3 where its size needs it: a stem that knows photos, lateral connections, separable convolutions,
 one pixel decoder pass a picture instead of one a prompt, and first queries taken from the picture.
 """
 
@@ -18,9 +18,8 @@ IMAGE_SIZE_MULTIPLE = 14
 class TrunkConfig:
     """The vision transformer.
 
-    stem: "patch" is one convolution of size and stride `stride`; "conv" a pyramid of small ones,
-        `stem_channels` wide, whose `stem_strides` multiply to `stride`, each followed by its
-        number in `stem_depths` of residual 3x3 convolutions.
+    stem: "patch" is one convolution of size and stride `stride`; "efficientnet" the first stages
+        of EfficientNet-Lite0, with a stride of 16.
     pretrain_image_size: its token grid is the tile of the absolute positions.
     """
 
@@ -33,16 +32,13 @@ class TrunkConfig:
     global_blocks: tuple[int, ...] = (7, 15, 23, 31)
     pretrain_image_size: int = 336
     drop_path: float = 0.1
-    stem: Literal["patch", "conv", "efficientnet"] = "patch"
-    stem_channels: tuple[int, ...] = ()
-    stem_strides: tuple[int, ...] = ()
-    stem_depths: tuple[int, ...] = ()
+    stem: Literal["patch", "efficientnet"] = "patch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeckConfig:
     """scales: of the maps relative to the tokens; the last `scalp` are computed and dropped by the
-    reference, and exist here only as parameters. laterals: add the stem's maps (stem "conv").
+    reference, and exist here only as parameters. laterals: add the stem's maps (stem "efficientnet").
     """
 
     scales: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
@@ -189,15 +185,12 @@ NANO = ModelConfig(
         depth=4,
         heads=6,
         mlp_ratio=3.0,
-        stride=24,
+        stride=16,
         window=7,
         global_blocks=(1, 3),
         pretrain_image_size=336,
         drop_path=0.0,
-        stem="conv",
-        stem_channels=(24, 48, 96),
-        stem_strides=(3, 2, 2, 2),
-        stem_depths=(0, 1, 4),
+        stem="efficientnet",
     ),
     neck=NeckConfig(scales=(4.0, 2.0, 1.0), scalp=0, laterals=True, separable=True),
     text=TextConfig(width=64, heads=4, layers=3, projection_width=0),

@@ -39,6 +39,9 @@ LITE0 = (
     Stage(expansion=6, kernel=5, stride=1, width=112, blocks=3),
 )
 
+# Of the maps at 1/4 and 1/8 of the picture.
+LATERAL_WIDTHS = (LITE0[1].width, LITE0[2].width)
+
 
 class FrozenStatistics(nn.BatchNorm2d):
     """Batch norm with the statistics it came with: batches of a few pictures estimate none, and

@@ -36,7 +36,7 @@ def _fill(name: str, parameter: Tensor) -> None:
     elif "bbox_embed.layers.2" in name:
         init.zeros_(parameter)  # The first boxes stand until something is learned.
     elif "trunk" in name:
-        if ".stages." in name or ".to_tokens." in name:
+        if any(part in name for part in (".entry.", ".stages.", ".to_tokens.")):
             init.kaiming_normal_(parameter, nonlinearity="relu")
         else:
             init.trunc_normal_(parameter, std=0.02)

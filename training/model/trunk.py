@@ -112,59 +112,11 @@ class PatchEmbed(nn.Module):
         return self.proj(images), ()
 
 
-class ConvStem(nn.Module):
-    """A few strided convolutions down to the tokens; keeps the maps at 4s and 2s.
-
-    images (B, 3, S, S) -> tokens (B, width, s, s), laterals (B, c1, 4s, 4s), (B, c2, 2s, 2s).
-    Early convolutions: arXiv:2106.14881.
-    """
-
-    def __init__(self, config: TrunkConfig) -> None:
-        super().__init__()
-        widths = (3, *config.stem_channels)
-        sizes = zip(widths[1:], config.stem_strides[:-1], config.stem_depths, strict=True)
-        self.stages = nn.ModuleList(
-            nn.Sequential(
-                convolution_norm_relu(widths[i], width, stride),
-                *(ResidualConvolution(width) for _ in range(depth)),
-            )
-            for i, (width, stride, depth) in enumerate(sizes)
-        )
-        self.to_tokens = convolution_norm_relu(widths[-1], config.width, config.stem_strides[-1])
-
-    def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        maps = [images]
-        for stage in self.stages:
-            maps.append(stage(maps[-1]))
-        tokens: Tensor = self.to_tokens(maps[-1])
-        return tokens, tuple(maps[-2:])
-
-
-class ResidualConvolution(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.branch = convolution_norm_relu(width, width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = x + self.branch(x)
-        return y
-
-
-def convolution_norm_relu(width_in: int, width_out: int, stride: int) -> nn.Sequential:
-    """3x3 for strides one and two, 5x5 for three: neighbours overlap by a pixel or more."""
-    kernel = max(2 * stride - 1, 3)
-    return nn.Sequential(
-        nn.Conv2d(width_in, width_out, kernel, stride=stride, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(width_out),
-        nn.ReLU(),
-    )
-
-
 def build_stem(trunk: TrunkConfig) -> nn.Module:
     """A module images (B, 3, S, S) -> tokens (B, width, s, s), lateral maps."""
     if trunk.stem == "efficientnet":
         return EfficientNetStem(trunk.width)
-    return PatchEmbed(trunk.width, trunk.stride) if trunk.stem == "patch" else ConvStem(trunk)
+    return PatchEmbed(trunk.width, trunk.stride)
 
 
 class Trunk(nn.Module):

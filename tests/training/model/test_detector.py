@@ -64,7 +64,7 @@ def test_fresh_model_is_finite(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "millions"), [("full", 840.5), ("journey", 517.2), ("small", 212.2), ("nano", 7.1)]
+    ("name", "millions"), [("full", 840.5), ("journey", 517.2), ("small", 212.2), ("nano", 7.3)]
 )
 def test_preset_size(name: str, millions: float) -> None:
     with torch.device("meta"):
@@ -143,7 +143,7 @@ def test_prompts_must_stand_by_picture() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_image_size_must_fit(name: str) -> None:
-    use = "168 or 336" if name == "nano" else "238 or 252"
+    use = "224 or 336" if name == "nano" else "238 or 252"
     with pytest.raises(UsageError, match=rf"expected a multiple of 14 .* got 250; use {use}"):
         preset(name, image_size=250)
     for size in use.split(" or "):
