@@ -26,16 +26,16 @@ from torch import Tensor
 from sam3_edge.errors import Sam3EdgeError
 from sam3_edge.runtime.tokenizer import Tokenizer
 from sam3_edge.training.activation_checkpointing import checkpoint_activations
-from sam3_edge.training.augment import plain_sample
 from sam3_edge.training.config.schema import LossSection, Precision
-from sam3_edge.training.loss_counts import target_counts
-from sam3_edge.training.losses import detector_losses
+from sam3_edge.training.data.augment import plain_sample
+from sam3_edge.training.data.scene_dataset import SceneDataset
+from sam3_edge.training.data.targets import Batch, collate
+from sam3_edge.training.losses.detector_losses import detector_losses
+from sam3_edge.training.losses.loss_counts import target_counts
 from sam3_edge.training.memory_estimate import MemoryEstimate, estimate_memory
 from sam3_edge.training.model.config import preset
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.outputs import DetectorOutput
-from sam3_edge.training.scene_dataset import SceneDataset
-from sam3_edge.training.targets import Batch, collate
 
 DEFAULTS = ("tiny:252:8", "nano:336:4")
 # What is freed goes back at once, so that the peak is that of the tensors.

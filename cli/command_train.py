@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from sam3_edge.errors import UsageError
-from sam3_edge.training.coco_annotations import find_faults
 from sam3_edge.training.config.compose import ComposedConfig, changed, compose_config, quoted
 from sam3_edge.training.config.names import listed
-from sam3_edge.training.held_out import find_splits, hold_out
-from sam3_edge.training.launch import check_all, launch
-from sam3_edge.training.planned_runs import planned_groups
-from sam3_edge.training.run_group import is_first
+from sam3_edge.training.data.coco_annotations import find_faults
+from sam3_edge.training.data.held_out import find_splits, hold_out
+from sam3_edge.training.launching.launch import check_all, launch
+from sam3_edge.training.launching.planned_runs import planned_groups
+from sam3_edge.training.launching.run_group import is_first
 
 # Option -> the key that it is another way to write.
 FLAG_KEYS = {

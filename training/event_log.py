@@ -16,8 +16,8 @@ from sam3_edge.runtime.detections import Detections, Mask
 from sam3_edge.runtime.draw import draw
 from sam3_edge.runtime.masks import logits_to_mask
 from sam3_edge.runtime.postprocess import postprocess, to_pixels
+from sam3_edge.training.data.targets import Targets
 from sam3_edge.training.model.outputs import DetectorOutput
-from sam3_edge.training.targets import Targets
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

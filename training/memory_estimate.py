@@ -11,12 +11,12 @@ from torch import Tensor
 from sam3_edge.errors import TrainingError
 from sam3_edge.training.activation_checkpointing import is_checkpointed, without_checkpointing
 from sam3_edge.training.config.schema import Precision
+from sam3_edge.training.data.targets import Batch
 from sam3_edge.training.freeze import MOMENTS, keep_frozen_in_eval, unchanged_state
 from sam3_edge.training.model.config import IMAGE_SIZE_MULTIPLE
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.outputs import DetectorOutput
 from sam3_edge.training.saved_tensors import SavedStorage, count_saved
-from sam3_edge.training.targets import Batch
 
 # In the backward pass a gradient comes in and one goes out while everything else is still there.
 GRADIENTS_IN_FLIGHT = 2

@@ -6,8 +6,8 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from sam3_edge.training.config.schema import TrainerSection
-from sam3_edge.training.loss_counts import target_counts
-from sam3_edge.training.losses import detector_losses
+from sam3_edge.training.losses.detector_losses import detector_losses
+from sam3_edge.training.losses.loss_counts import target_counts
 from sam3_edge.training.memory_estimate import (
     MemoryEstimate,
     advice,

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from sam3_edge.training.config.schema import LossSection
+from sam3_edge.training.data.targets import Batch, Targets
 from sam3_edge.training.freeze import keep_frozen_in_eval, unchanged_state
-from sam3_edge.training.loss_counts import LossCounts, target_counts
-from sam3_edge.training.losses import detector_losses
+from sam3_edge.training.losses.detector_losses import detector_losses
+from sam3_edge.training.losses.loss_counts import LossCounts, target_counts
 from sam3_edge.training.model.detector import Detector, ExemplarBoxes
-from sam3_edge.training.targets import Batch, Targets
 
 T = TypeVar("T")
 

@@ -10,9 +10,10 @@ import torch
 
 from sam3_edge.errors import TrainingError
 from sam3_edge.run_stop import StopSignal
-from sam3_edge.training.batch_stream import batch_stream
 from sam3_edge.training.config.schema import Mode, RunConfig
-from sam3_edge.training.data_sources import validation_sets
+from sam3_edge.training.data.batch_stream import batch_stream
+from sam3_edge.training.data.data_sources import validation_sets
+from sam3_edge.training.data.targets import Batch
 from sam3_edge.training.event_log import EventLog
 from sam3_edge.training.experiment import open_experiment
 from sam3_edge.training.memory_estimate import translate_out_of_memory
@@ -27,7 +28,6 @@ from sam3_edge.training.shipped import shipped_detector
 from sam3_edge.training.standing import Standing
 from sam3_edge.training.start_weights import start_detector
 from sam3_edge.training.step import Agreed, StepOutcome, agree, take_step
-from sam3_edge.training.targets import Batch
 from sam3_edge.training.validation import check_metric, drawn_pictures, evaluate
 
 BEST, FINAL = "best.safetensors", "model.safetensors"

@@ -16,10 +16,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from sam3_edge.training.activation_checkpointing import checkpointable_blocks
 from sam3_edge.training.config.schema import Precision
+from sam3_edge.training.data.targets import Batch
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.outputs import DetectorOutput
 from sam3_edge.training.non_finite import tensors_of
-from sam3_edge.training.targets import Batch
 
 
 @dataclass(slots=True)

@@ -12,13 +12,14 @@ from sam3_edge.training.activation_checkpointing import checkpoint_activations
 from sam3_edge.training.cached_pictures import cache_pictures
 from sam3_edge.training.checkpoint import Fingerprint
 from sam3_edge.training.config.schema import RunConfig, TrainerSection
-from sam3_edge.training.data_sources import described, training_sources
+from sam3_edge.training.data.data_sources import described, training_sources
+from sam3_edge.training.data.mixture import Mixture
+from sam3_edge.training.data.targets import Batch
 from sam3_edge.training.ema import WeightAverage
 from sam3_edge.training.evaluation.pictures import JudgedPictures
 from sam3_edge.training.experiment import Experiment
 from sam3_edge.training.freeze import freeze
 from sam3_edge.training.memory_plan import MemoryPlan, plan_memory
-from sam3_edge.training.mixture import Mixture
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.weights import WeightsMetadata
 from sam3_edge.training.objective import Objective, freeze_unreached, probe_batch
@@ -27,7 +28,6 @@ from sam3_edge.training.plan import Plan, make_plan
 from sam3_edge.training.progress_report import ProgressReport
 from sam3_edge.training.saving import Saver
 from sam3_edge.training.step import Trainee
-from sam3_edge.training.targets import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

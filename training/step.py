@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from sam3_edge.errors import TrainingError
-from sam3_edge.training.loss_counts import LossCounts, target_counts
+from sam3_edge.training.data.targets import Batch
+from sam3_edge.training.losses.loss_counts import LossCounts, target_counts
 from sam3_edge.training.non_finite import first_non_finite, first_non_finite_gradient
 from sam3_edge.training.objective import MicroBatch, Objective, moved
-from sam3_edge.training.targets import Batch
 
 # FP16 loses range until it is hopeless: a factor on the loss below this finds no finite gradient.
 LEAST_LOSS_SCALE = 1.0

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from sam3_edge.errors import UsageError
 from sam3_edge.runtime.tokenizer import Tokenizer
-from sam3_edge.training.augment import plain_sample
 from sam3_edge.training.config.schema import DataSection, Precision, TrainerSection
+from sam3_edge.training.data.augment import plain_sample
+from sam3_edge.training.data.labelled import LabelledPicture
+from sam3_edge.training.data.targets import collate
 from sam3_edge.training.evaluation.answers import Answer
 from sam3_edge.training.evaluation.checkpoint_answers import checkpoint_answers
 from sam3_edge.training.evaluation.pictures import JudgedPicture, JudgedPictures
 from sam3_edge.training.evaluation.report import Report, make_report, report_to_json
 from sam3_edge.training.event_log import draw_predictions
-from sam3_edge.training.labelled import LabelledPicture
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.objective import moved
-from sam3_edge.training.targets import collate
 
 # Families of metrics; the first part of a metric's name without its data set.
 KINDS = ("bbox", "segm")

@@ -42,22 +42,26 @@ def test_an_unknown_command_is_wrong_use(sam3_edge: Command) -> None:
     assert ran.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(("command", "extra"), [("export", "export"), ("train", "train")])
-def test_a_missing_extra_says_what_to_install(command: str, extra: str, sam3_edge: Command) -> None:
+@pytest.mark.parametrize(
+    ("command", "missing"), [("export", "torch"), ("train", "hydra"), ("eval", "pycocotools")]
+)
+def test_a_missing_extra_says_what_to_install(
+    command: str, missing: str, sam3_edge: Command
+) -> None:
     script = (
         "import sys\n"
-        "class NoTorch:\n"
+        "class Without:\n"
         "    def find_spec(self, name, *rest):\n"
-        "        if name == 'torch': raise ModuleNotFoundError('no torch', name='torch')\n"
-        "sys.meta_path.insert(0, NoTorch())\n"
+        f"        if name == '{missing}': raise ModuleNotFoundError('none', name='{missing}')\n"
+        "sys.meta_path.insert(0, Without())\n"
         "from sam3_edge.command import main\n"
         "main()\n"
     )
     ran = sam3_edge(command, "--help", python=("-c", script))
     assert ran.returncode == 1
     assert ran.stderr == (
-        f"sam3-edge: error: `sam3-edge {command}` needs torch, which is not installed; "
-        f"install with: pip install 'sam3-edge[{extra}]'\n"
+        f"sam3-edge: error: `sam3-edge {command}` needs {missing}, which is not installed; "
+        f"install with: pip install 'sam3-edge[{command}]'\n"
     )
     help_text = sam3_edge("--help", python=("-c", script))
     assert help_text.returncode == 0

@@ -16,7 +16,7 @@ from sam3_edge.training.config.compose import ComposedConfig
 from sam3_edge.training.config.names import listed
 from sam3_edge.training.config.schema import RunConfig
 from sam3_edge.training.config.schema_keys import known_keys
-from sam3_edge.training.held_out import find_splits, hold_out
+from sam3_edge.training.data.held_out import find_splits, hold_out
 
 
 @pytest.fixture(autouse=True)

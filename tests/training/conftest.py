@@ -54,7 +54,7 @@ def start_worker(tmp_path: Path) -> StartWorker:
             environment |= {name: str(value) for name, value in ranks.items()}
             environment["MASTER_ADDR"] = "127.0.0.1"
         return subprocess.Popen(
-            [sys.executable, "-m", "sam3_edge.training.worker", str(path)],
+            [sys.executable, "-m", "sam3_edge.training.launching.worker", str(path)],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -14,12 +14,12 @@ from sam3_edge.training.activation_checkpointing import (
     without_checkpointing,
 )
 from sam3_edge.training.config.schema import Precision
+from sam3_edge.training.data.targets import Batch, Targets
 from sam3_edge.training.memory_estimate import MemoryEstimate, estimate_memory
 from sam3_edge.training.model.config import preset
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.outputs import DetectorOutput
 from sam3_edge.training.model.weights import WeightsMetadata, load_weights, save_weights
-from sam3_edge.training.targets import Batch, Targets
 
 SIZE = 112
 

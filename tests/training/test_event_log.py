@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 
 from sam3_edge.errors import TrainingError
+from sam3_edge.training.data.targets import Targets
 from sam3_edge.training.event_log import EventLog, draw_predictions
 from sam3_edge.training.model.outputs import DetectorOutput
-from sam3_edge.training.targets import Targets
 
 SIZE, CELLS = 84, 24
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sam3_edge.errors import TrainingError
 from sam3_edge.training.config.schema import Precision
+from sam3_edge.training.data.targets import Batch, Targets
 from sam3_edge.training.freeze import freeze
 from sam3_edge.training.memory_estimate import (
     MemoryEstimate,
@@ -28,7 +29,6 @@ from sam3_edge.training.model.config import preset
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.outputs import DetectorOutput
 from sam3_edge.training.saved_tensors import SavedStorage
-from sam3_edge.training.targets import Batch, Targets
 
 MIB = 2**20
 ESTIMATE = MemoryEstimate(

@@ -13,13 +13,13 @@ from sam3_edge.errors import DatasetError, TrainingError, UsageError
 from sam3_edge.training import objective
 from sam3_edge.training.checkpoint import load_state
 from sam3_edge.training.config.schema import Mode, Precision, RunConfig, SourceSection
-from sam3_edge.training.labelled import LabelledPicture
-from sam3_edge.training.losses import detector_losses
+from sam3_edge.training.data.labelled import LabelledPicture
+from sam3_edge.training.data.scene_dataset import SceneDataset
+from sam3_edge.training.losses.detector_losses import detector_losses
 from sam3_edge.training.model.config import preset
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.weights import load_weights
 from sam3_edge.training.run import run
-from sam3_edge.training.scene_dataset import SceneDataset
 
 SmallRun = Callable[[Path], RunConfig]
 

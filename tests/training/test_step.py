@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from sam3_edge.errors import TrainingError
 from sam3_edge.training.config.schema import LossSection
-from sam3_edge.training.loss_counts import LossCounts, target_counts
-from sam3_edge.training.mixture import Mixture, Source
+from sam3_edge.training.data.mixture import Mixture, Source
+from sam3_edge.training.data.scene_dataset import SceneDataset
+from sam3_edge.training.data.targets import Batch
+from sam3_edge.training.losses.loss_counts import LossCounts, target_counts
 from sam3_edge.training.model.config import preset
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.objective import (
@@ -21,9 +23,7 @@ from sam3_edge.training.objective import (
     probe_batch,
     reached_parameters,
 )
-from sam3_edge.training.scene_dataset import SceneDataset
 from sam3_edge.training.step import StepOutcome, Trainee, agree, take_step
-from sam3_edge.training.targets import Batch
 
 SIZE = 84
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from sam3_edge.errors import DatasetError
 from sam3_edge.runtime.rle import decode_rle
-from sam3_edge.training.coco_annotations import Photo, read_coco
+from sam3_edge.training.data.coco_annotations import Photo, read_coco
 
 # From this IoU on, two files speak of the same box: at most they round differently.
 SAME_BOX = 0.8

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from sam3_edge.errors import DatasetError
-from sam3_edge.training.coco_annotations import Photo, load_photo
+from sam3_edge.training.data.coco_annotations import Photo, load_photo
 from sam3_edge.training.evaluation.coco_entries import (
     encode_segmentation,
     masks_of,

@@ -1,0 +1,114 @@
+"""From the data section of a configuration to what is drawn from, and what is judged."""
+
+from pathlib import Path
+
+from sam3_edge.training.config.schema import AugmentSection, DataSection, SourceSection
+from sam3_edge.training.data.augment import Augmentation
+from sam3_edge.training.data.coco_dataset import CocoDataset
+from sam3_edge.training.data.exemplars import Exemplars
+from sam3_edge.training.data.mixture import Source
+from sam3_edge.training.data.negatives import Negatives
+from sam3_edge.training.data.scene_dataset import SceneDataset
+from sam3_edge.training.evaluation.coco_pictures import CocoPictures
+from sam3_edge.training.evaluation.pictures import JudgedPictures, ScenePictures
+
+# Scenes of a validation set that has no limit.
+VAL_SCENES = 50
+
+
+def training_sources(section: DataSection, image_size: int) -> list[Source]:
+    """One source a data set, in the order of the configuration. Raises DatasetError.
+
+    Scenes are also asked for phrases of the other data sets, which they never show.
+    """
+    photos = {
+        name: coco_dataset(one, section)
+        for name, one in section.train.items()
+        if one.kind == "coco"
+    }
+    known = {phrase for data in photos.values() for phrase in data.phrases}
+    shown = {"fish", "jellyfish", "starfish"}
+    scenes = SceneDataset("train", image_size, tuple(sorted(known - shown)))
+    exemplars = Exemplars(
+        probability=section.exemplars.probability,
+        positive=section.exemplars.positive,
+        negative=section.exemplars.negative,
+        jitter=section.exemplars.jitter,
+    )
+    return [
+        Source(
+            data=photos[name] if one.kind == "coco" else scenes,
+            weight=one.weight,
+            augmentation=augmentation(section.augment, scene=one.kind == "scene"),
+            exemplars=exemplars,
+        )
+        for name, one in section.train.items()
+    ]
+
+
+def coco_dataset(source: SourceSection, section: DataSection) -> CocoDataset:
+    assert source.annotations is not None
+    return CocoDataset(
+        Path(source.annotations),
+        images=None if source.images is None else Path(source.images),
+        max_phrases=section.max_phrases,
+        negatives=Negatives(
+            count=section.max_phrases,
+            hard_share=min(section.hard_negatives / (section.max_phrases - 1), 1.0),
+        ),
+        skip_faulty=section.skip_faulty,
+        limit=source.limit_ids,
+        shots=source.shots,
+        subset_seed=source.shots_seed,
+        pseudo_masks=None if source.pseudo_masks is None else Path(source.pseudo_masks),
+    )
+
+
+def augmentation(section: AugmentSection, *, scene: bool = False) -> Augmentation:
+    """scene: rendered anew every time, so that nothing needs to be put together from several."""
+    if not section.enabled:
+        return Augmentation.none()
+    usual = Augmentation()
+    return Augmentation(
+        mosaic=0.0 if scene else section.mosaic,
+        copy_paste=0.0 if scene else section.copy_paste,
+        zoom_out=section.zoom_out,
+        whole=1.0 - section.crop,
+        crop=section.least_crop_area,
+        stretch=section.stretch,
+        flip=section.flip,
+        hue=section.colour * usual.hue,
+        saturation=section.colour * usual.saturation,
+        contrast=section.colour * usual.contrast,
+        light=section.colour * usual.light,
+        grey=section.colour * usual.grey,
+        blur=section.colour * usual.blur,
+    )
+
+
+def validation_sets(section: DataSection) -> dict[str, JudgedPictures]:
+    """By name, in the order of the configuration. Raises DatasetError."""
+    return {name: _judged(name, one, section) for name, one in section.val.items()}
+
+
+def _judged(name: str, source: SourceSection, section: DataSection) -> JudgedPictures:
+    limits = [n for n in (section.limit_val, source.limit_ids) if n is not None]
+    limit = min(limits, default=None)
+    if source.kind == "scene":
+        return ScenePictures(VAL_SCENES if limit is None else limit)
+    assert source.annotations is not None
+    return CocoPictures(
+        Path(source.annotations),
+        images=None if source.images is None else Path(source.images),
+        limit=limit,
+        name=name,
+        skip_faulty=section.skip_faulty,
+    )
+
+
+def described(section: DataSection) -> tuple[str, ...]:
+    """What was trained on, for the weights' file, where the configuration does not say it."""
+    return tuple(
+        f"{name} ({'demo scenes' if one.kind == 'scene' else Path(one.annotations or '').name})"
+        for name, one in section.train.items()
+    )

@@ -1,0 +1,173 @@
+"""Batches drawn from several data sets. Micro-batch number m of a run is a function of (seed, m).
+
+A run is cut into epochs of `epoch_samples`. Within one, which source a sample comes from is shuffled
+by (seed, epoch), and each source hands out its pictures in permutations of its own, which go on from
+epoch to epoch: no picture of a source is ever seen twice more than another.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset, get_worker_info
+
+from sam3_edge.errors import DatasetError
+from sam3_edge.runtime.tokenizer import Tokenizer
+from sam3_edge.training.data.augment import DEFAULT, Augmentation, augmented_sample, mosaic
+from sam3_edge.training.data.copy_paste import paste_objects
+from sam3_edge.training.data.exemplars import NO_EXEMPLARS, Exemplars, with_exemplars
+from sam3_edge.training.data.labelled import LabelledPicture, LabelledPictures
+from sam3_edge.training.data.targets import Batch, Sample, collate
+
+MOSAIC_SIDE = 320
+# Samples of an epoch where no source has an end.
+ENDLESS_EPOCH = 1000
+# What a generator is for; with the seed it makes streams that do not meet.
+_ORDER, _PERMUTATION, _SAMPLE = range(3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A data set and its share of the samples. mosaic: in place of the augmentation's, if given."""
+
+    data: LabelledPictures
+    weight: float
+    augmentation: Augmentation = DEFAULT
+    exemplars: Exemplars = NO_EXEMPLARS
+    mosaic: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """source: (epoch_samples,) int64. place: (epoch_samples,) int64, which of its source's samples,
+    counted from the start of the run.
+    """
+
+    source: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+
+def pictures_of(sources: Sequence[Source]) -> int:
+    """How many pictures the sources that have an end hold, which makes an epoch."""
+    return sum(source.data.length or 0 for source in sources) or ENDLESS_EPOCH
+
+
+def samples_by_source(weights: Sequence[float], samples: int, epochs: int) -> NDArray[np.int64]:
+    """(epochs, S): how many of an epoch's samples each source gives; less than one from its share.
+
+    Systematic sampling: an epoch is `samples` marks on a line, a source the stretch of its weight.
+    The marks shift from epoch to epoch by the golden ratio, so that a share of less than one sample
+    comes up as often as it should.
+    """
+    edges = np.concatenate(([0.0], np.cumsum(weights))) * (samples / np.sum(weights))
+    edges[-1] = samples
+    shift = (np.arange(epochs)[:, None] * 0.6180339887498949) % 1.0
+    counts: NDArray[np.int64] = np.diff(np.floor(edges + shift).astype(np.int64), axis=1)
+    return counts
+
+
+def plan_epoch(weights: Sequence[float], samples: int, seed: int, epoch: int) -> Epoch:
+    counts = samples_by_source(weights, samples, epoch + 1)
+    rng = np.random.default_rng((seed, _ORDER, epoch))
+    source = rng.permutation(np.repeat(np.arange(len(weights)), counts[-1]))
+    place = np.empty(samples, dtype=np.int64)
+    for number, before in enumerate(counts[:-1].sum(axis=0)):
+        mine = np.flatnonzero(source == number)
+        place[mine] = before + np.arange(len(mine))
+    return Epoch(source=source, place=place)
+
+
+class Mixture(IterableDataset[Batch | DatasetError]):
+    """An endless stream of the micro-batches `first`, `first + stride`, ..., ended only by data that
+    cannot be used. Rank r of R processes takes every R-th from r on.
+
+    epoch_samples: None for `pictures_of(sources)`. first_step: another name of `first`.
+    The error is yielded, not raised: raised in a worker, it would arrive as a traceback.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        seed: int,
+        batch_size: int,
+        image_size: int,
+        mask_side: int,
+        first: int = 0,
+        stride: int = 1,
+        epoch_samples: int | None = None,
+        first_step: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.sources = tuple(sources)
+        self.seed, self.batch_size = seed, batch_size
+        self.first = first if first_step is None else first_step
+        self.stride = stride
+        self.image_size, self.mask_side = image_size, mask_side
+        self.epoch_samples = epoch_samples or pictures_of(self.sources)
+        self._epochs: dict[int, Epoch] = {}
+        self._permutations: dict[tuple[int, int], NDArray[np.int64]] = {}
+
+    def __iter__(self) -> Iterator[Batch | DatasetError]:
+        cv2.setNumThreads(1)  # The other processors are computing gradients.
+        tokenizer = Tokenizer()
+        worker = get_worker_info()
+        number, count = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        batch = self.first + number * self.stride
+        while True:
+            start = batch * self.batch_size
+            try:
+                samples = [self.sample(start + i) for i in range(self.batch_size)]
+            except DatasetError as error:
+                yield error
+                return
+            yield collate(samples, tokenizer, self.mask_side)
+            batch += count * self.stride
+
+    def sample(self, number: int) -> Sample:
+        """Sample `number` of the run."""
+        epoch, index = divmod(number, self.epoch_samples)
+        chosen, picture_index = self.drawn(number)
+        source = self.sources[chosen]
+        rng = np.random.default_rng((self.seed, _SAMPLE, epoch, index))
+        strength = source.augmentation
+        picture = source.data.picture(picture_index, rng)
+        if rng.random() < strength.copy_paste:
+            donor = self._other(source, picture_index, picture, rng)
+            picture = paste_objects(picture, donor, rng, strength)
+        if rng.random() < (strength.mosaic if source.mosaic is None else source.mosaic):
+            others = [self._other(source, picture_index, picture, rng) for _ in range(3)]
+            picture = mosaic([picture, *others], MOSAIC_SIDE)
+        sample = augmented_sample(picture, rng, self.image_size, self.mask_side, strength)
+        return with_exemplars(sample, rng, source.exemplars)
+
+    def drawn(self, number: int) -> tuple[int, int]:
+        """Which source sample `number` comes from, and which of its pictures it is."""
+        epoch, index = divmod(number, self.epoch_samples)
+        if epoch not in self._epochs:
+            weights = [source.weight for source in self.sources]
+            self._epochs.clear()
+            self._epochs[epoch] = plan_epoch(weights, self.epoch_samples, self.seed, epoch)
+        plan = self._epochs[epoch]
+        source, place = int(plan.source[index]), int(plan.place[index])
+        length = self.sources[source].data.length
+        if length is None:
+            return source, place
+        return source, int(self._permutation(source, place // length, length)[place % length])
+
+    def _permutation(self, source: int, turn: int, length: int) -> NDArray[np.int64]:
+        if (source, turn) not in self._permutations:
+            rng = np.random.default_rng((self.seed, _PERMUTATION, source, turn))
+            self._permutations.pop((source, turn - 2), None)
+            self._permutations[source, turn] = rng.permutation(length)
+        return self._permutations[source, turn]
+
+    def _other(
+        self, source: Source, index: int, picture: LabelledPicture, rng: np.random.Generator
+    ) -> LabelledPicture:
+        """Another picture of the source, asked the same."""
+        length = source.data.length
+        chosen = index if length is None else int(rng.integers(length))
+        return source.data.picture(chosen, rng, picture.phrases)

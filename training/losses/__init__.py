@@ -1,0 +1,1 @@
+"""What is minimised, and which query answers for which object."""
