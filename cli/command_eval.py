@@ -102,7 +102,7 @@ def evaluate(model: Path | None, **options: Any) -> None:
     \b
     Examples:
       sam3-edge eval --annotations reef/valid.json --html worst.html
-      sam3-edge eval runs/reef/weights.safetensors --annotations \\
+      sam3-edge eval runs/reef/checkpoints/best.safetensors --annotations \\
           reef/valid.json --json reef.json --vocabulary words.json
       sam3-edge eval bundles/reef --scenes 100
     """

@@ -68,7 +68,7 @@ def export(
 
     \b
     Examples:
-      sam3-edge export runs/nano/weights.safetensors -o bundles/nano
+      sam3-edge export runs/nano/checkpoints/best.safetensors -o bundles/nano
       sam3-edge export sam3.safetensors --preset full -o out/sam3 --images photos/
     """
     options = ExportOptions(

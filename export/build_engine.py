@@ -75,8 +75,8 @@ def build(source: Path, out: Path, backend: str, precision: str) -> None:
 
     \b
     Examples:
-      python export/build_engine.py runs/nano/weights.safetensors -o bundles/nano
-      python export/build_engine.py bundles/exported -o bundles/here
+      python export/build_engine.py nano/checkpoints/best.safetensors -o out/nano
+      python export/build_engine.py bundles/exported -o out/here
     """
     if source.is_dir():
         bundle = build_from_bundle(source, out)

@@ -89,7 +89,7 @@ class ModelSection:
 
 @dataclass
 class AugmentSection:
-    """As training.data.augment.Augmentation; shares and probabilities in 0..1."""
+    """As training.data.augmentation.Augmentation; shares and probabilities in 0..1."""
 
     enabled: bool = True
     flip: float = 0.5

@@ -11,80 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_edge.training.data.augmentation import DEFAULT, Augmentation
 from sam3_edge.training.data.labelled import LabelledPicture, Mask, known_masks
 from sam3_edge.training.data.targets import PhraseTarget, Sample
+from sam3_edge.training.data.windows import Window, chosen_window
 
 # An object of which a crop leaves less than this share is neither right nor wrong to find.
 LEAST_VISIBLE = 0.3
-# No crop that is put around an object is smaller, pixels: there would be nothing left to see.
-LEAST_WINDOW = 96
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
-    """How strongly pictures are changed. All but the stated are probabilities.
-
-    mosaic: four pictures become one. copy_paste: objects of another picture are pasted in, at most
-    `pasted_objects` of them, `pasted_scale` times as large; one without a mask only if its longer
-    side is at most `pasted_rectangle` of the picture's, 0 for never.
-
-    Then, of what is left each time: zoom_in: a crop around one object, which takes `object_side`
-    of its side; zoom_out: the picture on a canvas of its mean colour, `zoomed_side` as wide; whole:
-    no crop; otherwise a crop of at least `crop` of the area, whose sides are stretched against each
-    other by up to exp(`stretch`).
-
-    hue: of 180, up or down. saturation, contrast: share, up or down. light: of 255, up or down.
-    """
-
-    mosaic: float = 0.0
-    copy_paste: float = 0.0
-    pasted_objects: int = 4
-    pasted_scale: tuple[float, float] = (0.5, 1.5)
-    pasted_rectangle: float = 0.2
-    zoom_in: float = 0.0
-    object_side: tuple[float, float] = (0.15, 0.6)
-    zoom_out: float = 0.0
-    zoomed_side: tuple[float, float] = (0.3, 0.9)
-    whole: float = 0.33
-    crop: float = 0.3
-    stretch: float = 0.2
-    flip: float = 0.5
-    hue: float = 12.0
-    saturation: float = 0.4
-    contrast: float = 0.3
-    light: float = 30.0
-    grey: float = 0.05
-    blur: float = 0.1
-
-    @classmethod
-    def none(cls) -> "Augmentation":
-        """Every picture as it is at inference."""
-        return cls(
-            whole=1.0,
-            flip=0.0,
-            hue=0.0,
-            saturation=0.0,
-            contrast=0.0,
-            light=0.0,
-            grey=0.0,
-            blur=0.0,
-        )
-
-
-DEFAULT = Augmentation()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """x0, y0, x1, y1: pixels of the picture that fill the sample; where they lie outside of it, the
-    sample shows the picture's mean colour. flip: left to right.
-    """
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    flip: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,70 +47,6 @@ def plain_sample(picture: LabelledPicture, size: int, mask_side: int) -> Sample:
     """The whole picture, as it is at inference."""
     height, width = picture.image.shape[:2]
     return cut(picture, Window(x0=0, y0=0, x1=width, y1=height), size, mask_side)
-
-
-def chosen_window(
-    picture: LabelledPicture, rng: np.random.Generator, mask_side: int, strength: Augmentation
-) -> Window:
-    height, width = picture.image.shape[:2]
-    wanted = picture.boxes[~picture.ignore]
-    if len(wanted) and rng.random() < strength.zoom_in:
-        return zoomed_in_window(wanted[rng.integers(len(wanted))], width, height, rng, strength)
-    if rng.random() < strength.zoom_out:
-        return zoomed_out_window(width, height, rng, mask_side, strength)
-    return random_window(width, height, rng, strength)
-
-
-def random_window(
-    width: int, height: int, rng: np.random.Generator, strength: Augmentation = DEFAULT
-) -> Window:
-    """The whole picture, or a part of it, slightly stretched."""
-    flip = bool(rng.random() < strength.flip)
-    if rng.random() < strength.whole:
-        return Window(x0=0, y0=0, x1=width, y1=height, flip=flip)
-    side = np.sqrt(rng.uniform(strength.crop, 1.0))
-    stretch = np.exp(rng.uniform(-strength.stretch, strength.stretch))
-    w, h = width * min(side * stretch, 1.0), height * min(side / stretch, 1.0)
-    x0, y0 = rng.uniform(0.0, width - w), rng.uniform(0.0, height - h)
-    return Window(x0=round(x0), y0=round(y0), x1=round(x0 + w), y1=round(y0 + h), flip=flip)
-
-
-def zoomed_in_window(
-    box: NDArray[np.float32],
-    width: int,
-    height: int,
-    rng: np.random.Generator,
-    strength: Augmentation = DEFAULT,
-) -> Window:
-    """A part of the picture, of its proportions, with all of one object in it, xyxy pixels."""
-    frame = np.array([width, height], dtype=np.float64)
-    low, high = box[:2].astype(np.float64), box[2:].astype(np.float64)
-    share = ((high - low) / frame).max() / rng.uniform(*strength.object_side)
-    side = frame * np.clip(share, LEAST_WINDOW / frame.max(), 1.0)
-    first, last = (high - side).clip(0.0, frame - side), low.clip(0.0, frame - side)
-    corner = first + rng.random(2) * (last - first)
-    (x0, y0), (x1, y1) = np.floor(corner), np.ceil(corner + side).clip(0.0, frame)
-    flip = bool(rng.random() < strength.flip)
-    return Window(x0=x0, y0=y0, x1=x1, y1=y1, flip=flip)
-
-
-def zoomed_out_window(
-    width: int,
-    height: int,
-    rng: np.random.Generator,
-    mask_side: int,
-    strength: Augmentation = DEFAULT,
-) -> Window:
-    """More than the picture. It fills whole cells of the masks, so that these stay exact."""
-    scale = rng.uniform(*strength.zoomed_side)
-    stretch = np.exp(rng.uniform(-strength.stretch, strength.stretch))
-    shares = scale * np.array([np.sqrt(stretch), 1.0 / np.sqrt(stretch)])
-    cells = (2 * np.round(shares * mask_side / 2)).clip(2, mask_side)
-    start = 2 * np.floor(rng.random(2) * ((mask_side - cells) / 2 + 1))
-    frame = np.array([width, height])
-    (x0, y0), (x1, y1) = -start * frame / cells, (mask_side - start) * frame / cells
-    flip = bool(rng.random() < strength.flip)
-    return Window(x0=x0, y0=y0, x1=x1, y1=y1, flip=flip)
 
 
 def cut(picture: LabelledPicture, window: Window, size: int, mask_side: int) -> Sample:

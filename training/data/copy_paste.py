@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_edge.training.data.augment import LEAST_VISIBLE, Augmentation, resized
+from sam3_edge.training.data.augment import LEAST_VISIBLE, resized
+from sam3_edge.training.data.augmentation import Augmentation
 from sam3_edge.training.data.labelled import LabelledPicture, Mask, known_masks
 
 # Nothing smaller is cut out, pixels a side.

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sam3_edge.training.config.schema import AugmentSection, DataSection, SourceSection
-from sam3_edge.training.data.augment import Augmentation
+from sam3_edge.training.data.augmentation import Augmentation
 from sam3_edge.training.data.coco_dataset import CocoDataset
 from sam3_edge.training.data.exemplars import Exemplars
 from sam3_edge.training.data.mixture import Source

@@ -15,7 +15,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from sam3_edge.errors import DatasetError
 from sam3_edge.runtime.tokenizer import Tokenizer
-from sam3_edge.training.data.augment import DEFAULT, Augmentation, augmented_sample, mosaic
+from sam3_edge.training.data.augment import augmented_sample, mosaic
+from sam3_edge.training.data.augmentation import DEFAULT, Augmentation
 from sam3_edge.training.data.copy_paste import paste_objects
 from sam3_edge.training.data.exemplars import NO_EXEMPLARS, Exemplars, with_exemplars
 from sam3_edge.training.data.labelled import LabelledPicture, LabelledPictures

@@ -8,20 +8,22 @@ from numpy.typing import NDArray
 
 from sam3_edge.training.data.augment import (
     LEAST_VISIBLE,
-    Augmentation,
-    Window,
     augmented_sample,
-    chosen_window,
     cut,
     jitter_colours,
     mosaic,
     plain_sample,
+)
+from sam3_edge.training.data.augmentation import Augmentation
+from sam3_edge.training.data.labelled import LabelledPicture
+from sam3_edge.training.data.targets import Sample
+from sam3_edge.training.data.windows import (
+    Window,
+    chosen_window,
     random_window,
     zoomed_in_window,
     zoomed_out_window,
 )
-from sam3_edge.training.data.labelled import LabelledPicture
-from sam3_edge.training.data.targets import Sample
 
 SIZE, MASK_SIDE = 96, 48
 BOXES = ((20, 10, 60, 50), (100, 40, 140, 100), (50, 70, 90, 110))

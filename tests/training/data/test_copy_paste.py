@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sam3_edge.training.data.augment import LEAST_VISIBLE, Augmentation
+from sam3_edge.training.data.augment import LEAST_VISIBLE
+from sam3_edge.training.data.augmentation import Augmentation
 from sam3_edge.training.data.copy_paste import paste_objects
 from sam3_edge.training.data.labelled import LabelledPicture
 

@@ -9,7 +9,7 @@ import pytest
 
 from sam3_edge.errors import DatasetError
 from sam3_edge.training.config.schema import AugmentSection, DataSection, SourceSection
-from sam3_edge.training.data.augment import Augmentation
+from sam3_edge.training.data.augmentation import Augmentation
 from sam3_edge.training.data.coco_dataset import CocoDataset
 from sam3_edge.training.data.data_sources import (
     augmentation,

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from sam3_edge.errors import DatasetError
 from sam3_edge.training.data import mixture as mixture_module
-from sam3_edge.training.data.augment import Augmentation
+from sam3_edge.training.data.augmentation import Augmentation
 from sam3_edge.training.data.coco_dataset import CocoDataset
 from sam3_edge.training.data.exemplars import Exemplars
 from sam3_edge.training.data.labelled import LabelledPicture
