@@ -131,7 +131,7 @@ def test_what_makes_it_another_run_is_refused(tmp_path: Path, small_run: SmallRu
     config.trainer.seed_value = 7
     with pytest.raises(TrainingError, match=r"trainer.seed_value=123.* got trainer.seed_value=7"):
         run(config)
-    config.trainer.model.preset, config.trainer.model.image_size = "nano", 168
+    config.trainer.model.preset, config.trainer.model.image_size = "nano", 112
     with pytest.raises(TrainingError, match=r"tensors of preset 'nano', got shape \(.*\) for "):
         run(config)
     config.trainer.checkpoint.resume = False

@@ -1,5 +1,7 @@
 """Micro-batches as they come out of the processes that prepare them."""
 
+import atexit
+import os
 import signal
 from collections.abc import Iterator
 
@@ -40,4 +42,7 @@ def batch_stream(mixture: Mixture, *, num_workers: int, context: str) -> Iterato
 def _set_up_worker(_number: int) -> None:
     """Ctrl-C reaches every process of the terminal; the one that trains ends the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # All that a worker has to say is said by then; taking the interpreter down under the threads of
+    # its libraries aborts now and then, which the process that trains would take for a failure.
+    atexit.register(os._exit, 0)
     cv2.setNumThreads(1)

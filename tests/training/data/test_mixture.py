@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from sam3_edge.errors import DatasetError
 from sam3_edge.training.data import mixture as mixture_module
 from sam3_edge.training.data.augmentation import Augmentation
+from sam3_edge.training.data.batch_stream import batch_stream
 from sam3_edge.training.data.coco_dataset import CocoDataset
 from sam3_edge.training.data.exemplars import Exemplars
 from sam3_edge.training.data.labelled import LabelledPicture
@@ -58,13 +59,7 @@ def mixture(photos: CocoDataset, *, seed: int = 0, first: int = 0, stride: int =
 
 
 def batches(stream: Mixture, count: int, workers: int = 0) -> list[Batch]:
-    context = "spawn" if workers else None
-    loader = DataLoader(
-        stream, batch_size=None, num_workers=workers, multiprocessing_context=context
-    )
-    drawn = list(islice(loader, count))
-    assert all(isinstance(batch, Batch) for batch in drawn)
-    return drawn
+    return list(islice(batch_stream(stream, num_workers=workers, context="spawn"), count))
 
 
 def same(one: Batch, other: Batch) -> bool:

@@ -138,7 +138,7 @@ def is_alive(pid: int) -> bool:
 def test_one_process_is_this_one(folder: Path) -> None:
     launch(composed(), call="stand_in_run:tell")
     assert said("out/said_0.json")["RANK"] is None
-    assert said("out/said_0.json")["recipe"].startswith("sam3-edge ")
+    assert said("out/said_0.json")["recipe"].startswith("sam3-edge")
     assert read_config(Path("out/config_resolved.yaml")) == composed().config
 
 
@@ -148,7 +148,7 @@ def test_two_processes_know_each_other(folder: Path) -> None:
     assert [one["RANK"] for one in both] == [one["LOCAL_RANK"] for one in both] == ["0", "1"]
     assert {one["WORLD_SIZE"] for one in both} == {"2"}
     assert len({one["MASTER_PORT"] for one in both}) == 1
-    assert both[1]["recipe"].startswith("sam3-edge ")
+    assert both[1]["recipe"].startswith("sam3-edge")
 
 
 def test_two_processes_add_their_numbers_with_gloo(folder: Path) -> None:
