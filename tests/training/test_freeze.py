@@ -10,6 +10,7 @@ from sam3_edge.errors import UsageError
 from sam3_edge.training.freeze import PARTS, freeze, keep_frozen_in_eval, unchanged_state
 from sam3_edge.training.model.config import PRESETS, preset
 from sam3_edge.training.model.detector import Detector
+from sam3_edge.training.model.efficientnet import EfficientNetStem
 
 TRUNK = "backbone.vision_backbone.trunk."
 
@@ -88,7 +89,9 @@ def test_frozen_norms_keep_their_statistics() -> None:
     torch.manual_seed(0)
     model = Detector(preset("nano", image_size=112))
     # nano's own norms never move; those of somebody's stem may
-    model.backbone.vision_backbone.trunk.patch_embed.entry[1] = nn.BatchNorm2d(32)
+    stem = model.backbone.vision_backbone.trunk.patch_embed
+    assert isinstance(stem, EfficientNetStem)
+    stem.entry[1] = nn.BatchNorm2d(32)
     freeze(model, ["trunk"])
     before = copy.deepcopy(dict(model.named_buffers()))
     assert any("running_mean" in name for name in before)
