@@ -46,7 +46,7 @@ QUIET = {
     "OMP_NUM_THREADS": "1",
 }
 # A size that every preset's patches divide.
-WARM_UP_SIZE = 168
+WARM_UP_SIZE = 112
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
