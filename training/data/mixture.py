@@ -31,13 +31,12 @@ _ORDER, _PERMUTATION, _SAMPLE = range(3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A data set and its share of the samples. mosaic: in place of the augmentation's, if given."""
+    """A data set and its share of the samples."""
 
     data: LabelledPictures
     weight: float
     augmentation: Augmentation = DEFAULT
     exemplars: Exemplars = NO_EXEMPLARS
-    mosaic: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,7 @@ class Mixture(IterableDataset[Batch | DatasetError]):
     """An endless stream of the micro-batches `first`, `first + stride`, ..., ended only by data that
     cannot be used. Rank r of R processes takes every R-th from r on.
 
-    epoch_samples: None for `pictures_of(sources)`. first_step: another name of `first`.
+    epoch_samples: None for `pictures_of(sources)`.
     The error is yielded, not raised: raised in a worker, it would arrive as a traceback.
     """
 
@@ -99,12 +98,11 @@ class Mixture(IterableDataset[Batch | DatasetError]):
         first: int = 0,
         stride: int = 1,
         epoch_samples: int | None = None,
-        first_step: int | None = None,
     ) -> None:
         super().__init__()
         self.sources = tuple(sources)
         self.seed, self.batch_size = seed, batch_size
-        self.first = first if first_step is None else first_step
+        self.first = first
         self.stride = stride
         self.image_size, self.mask_side = image_size, mask_side
         self.epoch_samples = epoch_samples or pictures_of(self.sources)
@@ -138,7 +136,7 @@ class Mixture(IterableDataset[Batch | DatasetError]):
         if rng.random() < strength.copy_paste:
             donor = self._other(source, picture_index, picture, rng)
             picture = paste_objects(picture, donor, rng, strength)
-        if rng.random() < (strength.mosaic if source.mosaic is None else source.mosaic):
+        if rng.random() < strength.mosaic:
             others = [self._other(source, picture_index, picture, rng) for _ in range(3)]
             picture = mosaic([picture, *others], MOSAIC_SIDE)
         sample = augmented_sample(picture, rng, self.image_size, self.mask_side, strength)

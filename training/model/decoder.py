@@ -32,6 +32,20 @@ class DecodedQueries:
     boxes: Tensor
     presence: Tensor
 
+    def apart(self, num_queries: int) -> tuple["DecodedQueries", "DecodedQueries | None"]:
+        """The first `num_queries`, and their twins; None where there are none."""
+        if self.queries.shape[2] == num_queries:
+            return self, None
+        first, second = (
+            DecodedQueries(queries=q, boxes=b, presence=self.presence)
+            for q, b in zip(
+                self.queries.split(num_queries, dim=2),
+                self.boxes.split(num_queries, dim=2),
+                strict=True,
+            )
+        )
+        return first, second
+
 
 class DecoderLayer(nn.Module):
     """Post-norm: self-attention, attention to the prompt, to the picture, feed-forward."""

@@ -163,22 +163,12 @@ class Detector(nn.Module):
             proposed = self.proposals(features.maps[1], embedding, image_index)
             contents = proposed.contents + decoder.query_embed.weight
             boxes, prior, dense = proposed.boxes, proposed.logits, proposed.dense
-        num_queries = contents.shape[1]
         with_twins = self.training and self.config.decoder.one_to_many
-        decoded = decoder(contents, boxes, prompt, bias, fused, self.position, with_twins)
-        logits = self.dot_prod_scoring(decoded.queries, embedding)
-        if prior is not None:
-            # The decoder corrects the proposal's score, as it corrects its box.
-            prior = prior.detach().tile(1, logits.shape[2] // num_queries)
-            logits = (logits + prior).clamp(-MAX_LOGIT, MAX_LOGIT)
-        twins = None
-        if with_twins:
-            twins = TwinOutput(
-                logits=logits[:, :, num_queries:], boxes=decoded.boxes[:, :, num_queries:]
-            )
+        both = decoder(contents, boxes, prompt, bias, fused, self.position, with_twins)
+        decoded, twins = both.apart(contents.shape[1])
         masks, semantic = self.segmentation_head(
-            decoded.queries[-1, :, :num_queries],
-            decoded.boxes[-1, :, :num_queries].detach(),
+            decoded.queries[-1],
+            decoded.boxes[-1].detach(),
             features.maps,
             fused,
             prompt,
@@ -186,13 +176,26 @@ class Detector(nn.Module):
             image_index,
         )
         return DetectorOutput(
-            logits=logits[:, :, :num_queries],
+            logits=self._logits(decoded.queries, embedding, prior),
             presence=decoded.presence,
-            boxes=decoded.boxes[:, :, :num_queries],
+            boxes=decoded.boxes,
             masks=masks,
             semantic=semantic,
             proposals=dense,
-            twins=twins,
+            twins=None
+            if twins is None
+            else TwinOutput(
+                logits=self._logits(twins.queries, embedding, prior), boxes=twins.boxes
+            ),
             image_embedding=tokens.mean(dim=1),
             prompt_embedding=embedding,
         )
+
+    def _logits(self, queries: Tensor, embedding: Tensor, prior: Tensor | None) -> Tensor:
+        """queries (L, N, Q, C), prior (N, Q) -> (L, N, Q). The decoder corrects the proposal's
+        score, as it corrects its box.
+        """
+        logits: Tensor = self.dot_prod_scoring(queries, embedding)
+        if prior is None:
+            return logits
+        return (logits + prior.detach()).clamp(-MAX_LOGIT, MAX_LOGIT)
