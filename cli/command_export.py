@@ -94,8 +94,9 @@ def export(
 
 def _report(console: Console, out: Path, manifest: Manifest) -> None:
     table = Table("output", "largest difference to PyTorch", box=None, header_style="bold")
-    for name, difference in manifest.verification_onnx.max_abs_difference.items():
-        table.add_row(name, "not finite" if difference is None else f"{difference:.2e}")
+    for name, difference in manifest.verification_onnx.outputs.items():
+        largest = difference.max_abs
+        table.add_row(name, "not finite" if largest is None else f"{largest:.2e}")
     console.print(table)
     megabytes = sum(file.stat().st_size for file in out.iterdir()) / 1e6
     verification = manifest.verification_onnx

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sam3_edge.engines.bundle import Bundle, default_bundle_path
-from sam3_edge.engines.manifest import Manifest, Verification
+from sam3_edge.engines.manifest import GraphPrecision, Manifest, Verification
 
 
 @click.command(short_help="Show what a bundle is, knows and was checked with.")
@@ -26,7 +26,7 @@ def info(bundle: Path | None, as_json: bool) -> None:
       sam3-edge info
       sam3-edge info bundles/reef --json
     """
-    opened = Bundle.open(bundle or default_bundle_path(), verified_only=False)
+    opened = Bundle.open(bundle or default_bundle_path(), verified_only=False, any_device=True)
     if as_json:
         click.echo(json.dumps(bundle_facts(opened), indent=2, ensure_ascii=False))
         return
@@ -68,7 +68,7 @@ def _lines(bundle: Bundle) -> list[tuple[str, str]]:
         ("picture", f"{size} x {size} pixels, {model.num_queries} objects a prompt at most"),
         ("prompts", f"{model.context_length} tokens each, {manifest.max_prompts} at a time"),
         ("runs on", _runs_on(manifest)),
-        ("precision", f"{manifest.precision}, weights stored as {manifest.weights_storage}"),
+        *_precision_lines(manifest),
         ("verified", _verification_text(manifest.verification_onnx)),
     ]
     if manifest.verification_engine is not None:
@@ -88,7 +88,36 @@ def _runs_on(manifest: Manifest) -> str:
     device = manifest.built_on
     if device is None:
         return f"any machine ({manifest.backend})"
-    return f"{device.gpu_name} with TensorRT {device.tensorrt_version} only"
+    where = device.gpu_name or f"GPUs of compute capability {device.compute_capability}"
+    least, usual, most = device.prompt_profile
+    return (
+        f"{where} with TensorRT {device.tensorrt_version} only, {least} to {most} prompts a call, "
+        f"best with {usual}"
+    )
+
+
+def _precision_lines(manifest: Manifest) -> list[tuple[str, str]]:
+    lines = [("precision", f"{manifest.precision}, weights stored as {manifest.weights_storage}")]
+    for name, graph in manifest.graphs.items():
+        text = _precision_text(graph.precision)
+        if text != "fp32":
+            lines.append(("", f"{name}: {text}"))
+    if manifest.calibration is not None:
+        calibration = manifest.calibration
+        count, method = calibration.num_images, calibration.method
+        lines.append(("calibration", f"{count} photos, {method}, {calibration.scheme}"))
+    return [*lines, *(("tried", attempt) for attempt in manifest.attempts)]
+
+
+def _precision_text(precision: GraphPrecision) -> str:
+    """ "int8: 60 layers, 19 kept; FP32: softmax 5, layer_norm 11"."""
+    parts = [precision.arithmetic]
+    if precision.quantised:
+        parts.append(f"{len(precision.quantised)} layers, {len(precision.kept)} kept")
+    if precision.fp32_islands:
+        islands = ", ".join(f"{rule} {n}" for rule, n in precision.fp32_islands.items())
+        parts.append(f"in FP32 {islands}")
+    return ": ".join((parts[0], "; ".join(parts[1:]))) if len(parts) > 1 else parts[0]
 
 
 def _verification_text(verification: Verification) -> str:

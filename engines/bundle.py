@@ -31,17 +31,24 @@ class Bundle:
 
     @classmethod
     def open(
-        cls, path: Path, *, verified_only: bool = True, device: BuiltOn | None = None
+        cls,
+        path: Path,
+        *,
+        verified_only: bool = True,
+        device: BuiltOn | None = None,
+        any_device: bool = False,
     ) -> "Bundle":
         """Read and check everything but the graphs' insides.
 
         verified_only: refuse a bundle that did not pass its verification.
-        device: this machine's, for engines; None where there is none.
+        device: this machine's, for engines; None where there is none. `load.open_bundle` asks.
+        any_device: do not compare it: for looking at a bundle, not for executing it.
         Raises BundleError.
         """
         manifest = read_manifest(path)
         _check_files(path, manifest)
-        _check_device(path, manifest, device)
+        if not any_device:
+            _check_device(path, manifest, device)
         if verified_only:
             _check_verification(path, manifest)
         return cls(path=path, manifest=manifest)
@@ -53,6 +60,11 @@ class Bundle:
     def references_path(self) -> Path | None:
         references = self.manifest.references
         return None if references is None else self.path / references.file
+
+    @property
+    def calibration_path(self) -> Path | None:
+        calibration = self.manifest.calibration
+        return None if calibration is None else self.path / calibration.file
 
 
 def default_bundle_path() -> Path:
@@ -133,6 +145,8 @@ def _check_files(path: Path, manifest: Manifest) -> None:
     files = {graph.file: graph.sha256 for graph in manifest.graphs.values()}
     if manifest.references is not None:
         files[manifest.references.file] = manifest.references.sha256
+    if manifest.calibration is not None:
+        files[manifest.calibration.file] = manifest.calibration.sha256
     for name, expected in files.items():
         try:
             got = file_sha256(path / name)
@@ -162,7 +176,7 @@ def _check_device(path: Path, manifest: Manifest, device: BuiltOn | None) -> Non
                 f"{manifest.backend} engine, got nothing; build the engine again"
             )
         return
-    if device is None or _engine_identity(built_on) != _engine_identity(device):
+    if device is None or not _is_same_device(manifest, built_on, device):
         got = "none" if device is None else _device_text(device)
         raise BundleError(
             f"{path} was built for another device: expected {_device_text(built_on)}, got {got}; "
@@ -170,13 +184,21 @@ def _check_device(path: Path, manifest: Manifest, device: BuiltOn | None) -> Non
         )
 
 
-def _engine_identity(device: BuiltOn) -> tuple[str, str, str]:
-    return device.gpu_name, device.compute_capability, device.tensorrt_version
+def _is_same_device(manifest: Manifest, built_on: BuiltOn, device: BuiltOn) -> bool:
+    """TensorRT-RTX finishes compiling where it runs: any GPU of the architecture will do."""
+    same_gpu = manifest.backend == "tensorrt_rtx" or built_on.gpu_name == device.gpu_name
+    return (
+        same_gpu
+        and built_on.compute_capability == device.compute_capability
+        and built_on.tensorrt_version == device.tensorrt_version
+    )
 
 
 def _device_text(device: BuiltOn) -> str:
-    name, capability, tensorrt = _engine_identity(device)
-    return f"{name} (compute capability {capability}) with TensorRT {tensorrt}"
+    return (
+        f"{device.gpu_name or 'a GPU'} (compute capability {device.compute_capability}) with "
+        f"TensorRT {device.tensorrt_version}"
+    )
 
 
 def _check_verification(path: Path, manifest: Manifest) -> None:

@@ -5,10 +5,12 @@ from typing import Literal
 
 from sam3_edge.engines.strict_json import from_json, to_json_text
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Dtype = Literal["uint8", "int64", "bool", "float32"]
 State = Literal["passed", "failed", "not_run"]
+Precision = Literal["fp32", "fp16", "int8"]
+BackendName = Literal["onnxruntime", "tensorrt", "tensorrt_rtx"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +41,36 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraphPrecision:
+    """The arithmetic that stands in a graph, and where it differs from it on purpose.
+
+    fp32_islands: nodes an FP16 graph computes in FP32, counted by the rule that says so.
+    quantised: layers (node names) of an INT8 graph with Q/DQ before them.
+    kept: layers that could be quantised and are not, for accuracy, worst first.
+    """
+
+    arithmetic: Precision
+    fp32_islands: dict[str, int]
+    quantised: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+FP32 = GraphPrecision(arithmetic="fp32", fp32_islands={}, quantised=(), kept=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GraphSpec:
-    """file: its name inside the bundle. sha256: of the file, 64 hexadecimal digits."""
+    """One graph or compiled engine.
+
+    file: its name inside the bundle. sha256: of the file, 64 hexadecimal digits.
+    source_sha256: of the ONNX graph an engine was compiled from; None for a graph.
+    inputs, outputs: as outside callers see them, the same in every precision.
+    """
 
     file: str
     sha256: str
+    source_sha256: str | None
+    precision: GraphPrecision
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
@@ -81,19 +108,70 @@ class ReferencesSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationSpec:
+    """Where the ranges of an INT8 bundle come from.
+
+    file: the calibration inside the bundle: it names its images, model and ranges.
+    method: e.g. "percentile 99.99". scheme: how activations are quantised.
+    """
+
+    file: str
+    sha256: str
+    method: str
+    num_images: int
+    scheme: Literal["symmetric_int8", "asymmetric_uint8"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputDifference:
+    """One output of one graph against the reference, the worst picture of all.
+
+    relative_l2: ||got - expected|| / ||expected||. cosine: of the two as vectors.
+    None where a value was not finite, or was not measured.
+    """
+
+    max_abs: float | None
+    relative_l2: float | None
+    cosine: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionAgreement:
+    """The whole chain against the reference's detections of score 0.3 or more.
+
+    reference_detections: how many those are. matched: the share of them, 0..1, with a partner
+    for the same prompt at box IoU 0.9, one to one.
+    score_difference, box_iou, mask_iou: medians over the matched pairs.
+    presence_difference: largest difference of sigmoid(presence), over pictures and prompts.
+    None where there was nothing to compare.
+    """
+
+    reference_detections: int
+    matched: float | None
+    score_difference: float | None
+    box_iou: float | None
+    mask_iou: float | None
+    presence_difference: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """One numerical comparison with a trusted source.
 
-    reference: what was compared with. max_abs_difference: by "graph.output"; None where a value
-        was not finite. detections_matched: share of the detections found by both, 0..1.
-    images: how many pictures were compared. message: one line for a person.
+    reference: what was compared with. images: how many; pictures: what they are.
+    outputs: by "graph.output". detections: None where the chain was not run.
+    ap, reference_ap: box AP at IoU 0.50:0.95, 0..1; None without annotations.
+    message: one line for a person.
     """
 
     state: State
     reference: str
-    max_abs_difference: dict[str, float | None]
-    detections_matched: float | None
     images: int
+    pictures: str
+    outputs: dict[str, OutputDifference]
+    detections: DetectionAgreement | None
+    ap: float | None
+    reference_ap: float | None
     message: str
 
 
@@ -113,12 +191,19 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltOn:
-    """The device an engine was compiled for, e.g. compute capability "8.7"."""
+    """The device an engine was compiled for.
+
+    gpu_name: empty where it was compiled without a GPU. compute_capability: e.g. "8.7".
+    driver_version: empty likewise. prompt_profile: fewest, usual and most prompts in one call.
+    device_memory_bytes: what executing all its graphs takes beside their weights.
+    """
 
     gpu_name: str
     compute_capability: str
     driver_version: str
     tensorrt_version: str
+    prompt_profile: tuple[int, ...]
+    device_memory_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,17 +213,19 @@ class Manifest:
     graphs: by name: "vision", "text", "decoder" and, where exemplars are supported, "exemplar".
     max_prompts: the most prompts the decoder and text graphs take in one call.
     default_threshold: score, 0..1, for a phrase that is not in the vocabulary.
+    calibration: of INT8. verification_onnx: of the graphs, in ONNX Runtime.
     verification_engine: None for exported graphs; an engine needs its own.
     built_on: None for graphs that run anywhere.
+    attempts: what the build tried, in order, one line each; the last is what this is.
     """
 
     format_version: int
     name: str
     model: ModelSpec
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Precision
     weights_storage: Literal["fp32", "fp16"]
     opset: int
-    backend: Literal["onnxruntime", "tensorrt", "tensorrt_rtx"]
+    backend: BackendName
     graphs: dict[str, GraphSpec]
     preprocessing: Preprocessing
     tokenizer: Literal["clip-bpe-49408"]
@@ -146,10 +233,27 @@ class Manifest:
     vocabulary: tuple[Phrase, ...]
     default_threshold: float
     references: ReferencesSpec | None
+    calibration: CalibrationSpec | None
     verification_onnx: Verification
     verification_engine: Verification | None
     provenance: Provenance
     built_on: BuiltOn | None
+    attempts: tuple[str, ...]
+
+
+def not_run(reference: str, message: str) -> Verification:
+    """The verdict on what was not compared. message: why, and what to do."""
+    return Verification(
+        state="not_run",
+        reference=reference,
+        images=0,
+        pictures="",
+        outputs={},
+        detections=None,
+        ap=None,
+        reference_ap=None,
+        message=message,
+    )
 
 
 def manifest_from_json(value: object) -> Manifest:
@@ -175,6 +279,8 @@ def _check_values(manifest: Manifest) -> None:
     files = {f"graphs.{name}.file": graph.file for name, graph in manifest.graphs.items()}
     if manifest.references is not None:
         files["references.file"] = manifest.references.file
+    if manifest.calibration is not None:
+        files["calibration.file"] = manifest.calibration.file
     for key, file in files.items():
         # A bundle may come from anywhere: it must not name files outside its own folder.
         if not file or file in (".", "..") or any(mark in file for mark in "/\\:\0"):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sam3_edge.engines.bundle import Bundle
 from sam3_edge.engines.drift import replay
-from sam3_edge.engines.manifest import Verification
+from sam3_edge.engines.manifest import OutputDifference, Verification
 from sam3_edge.engines.onnxruntime_backend import OnnxRuntimeBackend
 from sam3_edge.engines.references import References
 from sam3_edge.export.graphs import Graph, detector_graphs
@@ -35,9 +35,15 @@ def verify_graphs(
     return Verification(
         state="passed" if passed else "failed",
         reference="PyTorch FP32",
-        max_abs_difference=differences,
-        detections_matched=matched,
         images=len(references),
+        pictures=pictures,
+        outputs={
+            name: OutputDifference(max_abs=largest, relative_l2=None, cosine=None)
+            for name, largest in differences.items()
+        },
+        detections=None,
+        ap=None,
+        reference_ap=None,
         message=(
             f"{len(references)} pictures ({pictures}): largest difference "
             f"{_largest(differences[worst]):.2g} in {worst}, tolerance {TOLERANCE:g}; "

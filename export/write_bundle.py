@@ -19,6 +19,7 @@ from sam3_edge.engines.bundle import MANIFEST_NAME, Bundle, file_sha256, write_m
 from sam3_edge.engines.contract import graph_tensors
 from sam3_edge.engines.manifest import (
     FORMAT_VERSION,
+    FP32,
     GraphSpec,
     Manifest,
     ModelSpec,
@@ -27,6 +28,7 @@ from sam3_edge.engines.manifest import (
     Provenance,
     ReferencesSpec,
     Verification,
+    not_run,
 )
 from sam3_edge.engines.references import write_references
 from sam3_edge.errors import ExportError
@@ -121,10 +123,12 @@ def _write(
         references=ReferencesSpec(
             file=REFERENCES_NAME, sha256=file_sha256(references), num_images=len(scenes)
         ),
-        verification_onnx=_not_run(),
+        calibration=None,
+        verification_onnx=not_run("PyTorch FP32", "export was interrupted before the comparison"),
         verification_engine=None,
         provenance=_provenance(checkpoint, metadata),
         built_on=None,
+        attempts=(),
     )
     write_manifest(folder, manifest)
     progress("comparing with PyTorch")
@@ -150,6 +154,8 @@ def _write_graphs(
         graphs[name] = GraphSpec(
             file=path.name,
             sha256=file_sha256(path),
+            source_sha256=None,
+            precision=FP32,
             inputs=tensors[name].inputs,
             outputs=tensors[name].outputs,
         )
@@ -228,15 +234,4 @@ def _provenance(checkpoint: Path, metadata: WeightsMetadata) -> Provenance:
         recipe=metadata.recipe,
         data=metadata.data,
         licence=metadata.licence,
-    )
-
-
-def _not_run() -> Verification:
-    return Verification(
-        state="not_run",
-        reference="PyTorch FP32",
-        max_abs_difference={},
-        detections_matched=None,
-        images=0,
-        message="export was interrupted before the comparison",
     )

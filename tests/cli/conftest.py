@@ -14,9 +14,12 @@ import pytest
 from sam3_edge.engines.bundle import Bundle, file_sha256, write_manifest
 from sam3_edge.engines.contract import graph_tensors
 from sam3_edge.engines.manifest import (
+    FORMAT_VERSION,
+    FP32,
     GraphSpec,
     Manifest,
     ModelSpec,
+    OutputDifference,
     Phrase,
     Preprocessing,
     Provenance,
@@ -85,7 +88,7 @@ GRAPHS = {
 
 def _manifest(graphs: dict[str, GraphSpec]) -> Manifest:
     return Manifest(
-        format_version=1,
+        format_version=FORMAT_VERSION,
         name="stand-in",
         model=MODEL,
         precision="fp32",
@@ -102,12 +105,16 @@ def _manifest(graphs: dict[str, GraphSpec]) -> Manifest:
         ),
         default_threshold=0.25,
         references=None,
+        calibration=None,
         verification_onnx=Verification(
             state="passed",
             reference="the tests",
-            max_abs_difference={"decoder.logits": 0.0},
-            detections_matched=1.0,
             images=1,
+            pictures="noise",
+            outputs={"decoder.logits": OutputDifference(max_abs=0.0, relative_l2=0.0, cosine=1.0)},
+            detections=None,
+            ap=None,
+            reference_ap=None,
             message="all the same",
         ),
         verification_engine=None,
@@ -122,6 +129,7 @@ def _manifest(graphs: dict[str, GraphSpec]) -> Manifest:
             licence="Apache-2.0",
         ),
         built_on=None,
+        attempts=(),
     )
 
 
@@ -133,6 +141,8 @@ def _write_graphs(folder: Path) -> dict[str, GraphSpec]:
         graphs[name] = GraphSpec(
             file=file.name,
             sha256=file_sha256(file),
+            source_sha256=None,
+            precision=FP32,
             inputs=contract[name].inputs,
             outputs=contract[name].outputs,
         )

@@ -13,9 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 from sam3_edge.engines.bundle import Bundle, file_sha256, write_manifest
 from sam3_edge.engines.contract import GraphTensors, graph_tensors
 from sam3_edge.engines.manifest import (
+    FORMAT_VERSION,
+    FP32,
     GraphSpec,
     Manifest,
     ModelSpec,
+    OutputDifference,
     Phrase,
     Preprocessing,
     Provenance,
@@ -150,16 +153,22 @@ def verification(state: str = "passed") -> Verification:
     return Verification(
         state=state,  # type: ignore[arg-type]
         reference="the tests",
-        max_abs_difference={"decoder.logits": 0.0, "decoder.masks": None},
-        detections_matched=1.0,
         images=1,
+        pictures="noise",
+        outputs={
+            "decoder.logits": OutputDifference(max_abs=0.0, relative_l2=0.0, cosine=1.0),
+            "decoder.masks": OutputDifference(max_abs=None, relative_l2=None, cosine=None),
+        },
+        detections=None,
+        ap=None,
+        reference_ap=None,
         message="" if state == "passed" else "logits differ by 3",
     )
 
 
 def tiny_manifest(graphs: dict[str, GraphSpec], max_prompts: int) -> Manifest:
     return Manifest(
-        format_version=1,
+        format_version=FORMAT_VERSION,
         name="tiny",
         model=MODEL,
         precision="fp32",
@@ -173,6 +182,7 @@ def tiny_manifest(graphs: dict[str, GraphSpec], max_prompts: int) -> Manifest:
         vocabulary=(Phrase(text="fish", ap=0.5, ap50=None, threshold=0.4, source="tests"),),
         default_threshold=0.5,
         references=None,
+        calibration=None,
         verification_onnx=verification(),
         verification_engine=None,
         provenance=Provenance(
@@ -186,6 +196,7 @@ def tiny_manifest(graphs: dict[str, GraphSpec], max_prompts: int) -> Manifest:
             licence="Apache-2.0",
         ),
         built_on=None,
+        attempts=(),
     )
 
 
@@ -202,6 +213,8 @@ def build_bundle(
         graphs[name] = GraphSpec(
             file=file.name,
             sha256=file_sha256(file),
+            source_sha256=None,
+            precision=FP32,
             inputs=contract[name].inputs,
             outputs=contract[name].outputs,
         )

@@ -12,11 +12,24 @@ import pytest
 from sam3_edge.engines.bundle import Bundle, default_bundle_path, read_manifest, write_manifest
 from sam3_edge.engines.contract import graph_tensors
 from sam3_edge.engines.load import load_backend
-from sam3_edge.engines.manifest import BuiltOn, GraphSpec, ReferencesSpec, Verification
+from sam3_edge.engines.manifest import (
+    FORMAT_VERSION,
+    FP32,
+    BuiltOn,
+    GraphSpec,
+    ReferencesSpec,
+    Verification,
+    not_run,
+)
 from sam3_edge.errors import BundleError, EngineError
 
 ORIN = BuiltOn(
-    gpu_name="Orin", compute_capability="8.7", driver_version="540.4", tensorrt_version="10.3.0"
+    gpu_name="Orin",
+    compute_capability="8.7",
+    driver_version="540.4",
+    tensorrt_version="10.3.0",
+    prompt_profile=(1, 1, 8),
+    device_memory_bytes=100,
 )
 
 
@@ -37,14 +50,7 @@ def refusal(path: Path, **options: Any) -> str:
 
 
 def verification(state: Any) -> Verification:
-    return Verification(
-        state=state,
-        reference="tests",
-        max_abs_difference={},
-        detections_matched=None,
-        images=0,
-        message="why not",
-    )
+    return dataclasses.replace(not_run("tests", "why not"), state=state)
 
 
 def test_a_whole_bundle_opens(bundle_path: Path) -> None:
@@ -78,13 +84,19 @@ def test_a_manifest_that_is_not_json(bundle_path: Path, text: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [(2, "update sam3-edge"), (0, "export"), (None, "export"), ("1", "export"), (True, "export")],
+    [
+        (FORMAT_VERSION + 1, "update sam3-edge"),
+        (FORMAT_VERSION - 1, "export"),
+        (None, "export"),
+        (str(FORMAT_VERSION), "export"),
+        (True, "export"),
+    ],
 )
 def test_another_format_version(bundle_path: Path, version: object, advice: str) -> None:
     # Whatever else a later format changes, it is the version that must be named.
     (bundle_path / "manifest.json").write_text(json.dumps({"format_version": version, "new": 1}))
     message = refusal(bundle_path)
-    assert f"expected format version 1, got {version!r}; {advice}" in message
+    assert f"expected format version {FORMAT_VERSION}, got {version!r}; {advice}" in message
 
 
 @pytest.mark.parametrize(
@@ -223,7 +235,12 @@ def test_the_exemplar_graph_may_be_there(bundle_path: Path) -> None:
     tensors = graph_tensors(manifest.model, 2)["exemplar"]
     text = manifest.graphs["text"]
     spec = GraphSpec(
-        file=text.file, sha256=text.sha256, inputs=tensors.inputs, outputs=tensors.outputs
+        file=text.file,
+        sha256=text.sha256,
+        source_sha256=None,
+        precision=FP32,
+        inputs=tensors.inputs,
+        outputs=tensors.outputs,
     )
     graphs = {**manifest.graphs, "exemplar": spec}
     write_manifest(bundle_path, dataclasses.replace(manifest, graphs=graphs))
