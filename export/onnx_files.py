@@ -6,20 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxsim
 import torch
-from onnx import TensorProto, helper, numpy_helper
 
 from sam3_edge.engines.contract import NUM_PROMPTS
 from sam3_edge.errors import ExportError
 from sam3_edge.export.graphs import Graph
+from sam3_edge.export.stored_weights import halve_weights
 
 OPSET = 20
 MAX_PROMPTS = 64
-# Below this many values a half-precision initializer saves nothing and costs a Cast.
-HALF_FROM = 1024
 
 
 def write_graph(graph: Graph, path: Path, *, half_weights: bool) -> None:
@@ -32,7 +29,7 @@ def write_graph(graph: Graph, path: Path, *, half_weights: bool) -> None:
     try:
         model = _simplified(_traced(graph))
         if half_weights:
-            _halve_weights(model)
+            halve_weights(model)
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # torch.export, onnxscript and onnxsim each have their own
         raise ExportError(
@@ -68,28 +65,6 @@ def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
         raise ValueError("onnxsim: expected the simplified graph to compute the same, got another")
     result: onnx.ModelProto = simplified
     return result
-
-
-def _halve_weights(model: onnx.ModelProto) -> None:
-    """Replace large initializers by FP16 ones and a Cast back, in place, where nothing is lost.
-
-    Something would be for weights the simplifier merged with a normalisation, and for tables of
-    angles: they stay FP32.
-    """
-    casts = []
-    for weight in model.graph.initializer:
-        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < HALF_FROM:
-            continue
-        name = weight.name
-        values = numpy_helper.to_array(weight)
-        stored = values.astype(np.float16)
-        if not np.array_equal(stored.astype(np.float32), values):
-            continue
-        weight.CopyFrom(numpy_helper.from_array(stored, f"{name}.fp16"))
-        casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*casts, *nodes])
 
 
 @contextmanager

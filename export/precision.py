@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sam3_edge.engines.manifest import GraphPrecision
 from sam3_edge.errors import ExportError
 from sam3_edge.export.fp32_islands import FOLLOWS, count_by_rule, fp32_islands
+from sam3_edge.export.stored_weights import widen_weights
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 _SUFFIX = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
@@ -43,23 +44,6 @@ def to_fp16(
         arithmetic="fp16", fp32_islands=count_by_rule(islands), quantised=(), kept=()
     )
     return typed.model, precision
-
-
-def widen_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose weights stored as FP16 behind a Cast are plain FP32 initialisers."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    stored = {w.name: w for w in result.graph.initializer if w.data_type == TensorProto.FLOAT16}
-    nodes = list(result.graph.node)
-    folded = [node for node in nodes if node.op_type == "Cast" and node.input[0] in stored]
-    for node in folded:
-        weight = stored[node.input[0]]
-        values = numpy_helper.to_array(weight).astype(np.float32)
-        weight.CopyFrom(numpy_helper.from_array(values, node.output[0]))
-    dropped = {id(node) for node in folded}
-    del result.graph.node[:]
-    result.graph.node.extend(node for node in nodes if id(node) not in dropped)
-    return result
 
 
 def name_nodes(model: onnx.ModelProto) -> None:

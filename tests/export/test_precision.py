@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from sam3_edge.engines.bundle import Bundle, default_bundle_path
 from sam3_edge.errors import ExportError
 from sam3_edge.export.fp32_islands import fp32_islands
-from sam3_edge.export.precision import name_nodes, to_fp16, widen_weights
+from sam3_edge.export.precision import name_nodes, to_fp16
+from sam3_edge.export.stored_weights import widen_weights
 
 GRAPHS = ("vision", "text", "exemplar", "decoder")
 Graph = Callable[..., onnx.ModelProto]
