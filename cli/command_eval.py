@@ -16,8 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sam3_edge.engines.bundle import Bundle, default_bundle_path
-from sam3_edge.engines.load import load_backend
+from sam3_edge.engines.bundle import default_bundle_path
+from sam3_edge.engines.load import load_backend, open_bundle
 from sam3_edge.engines.manifest import Phrase
 from sam3_edge.errors import SinkError, UsageError
 from sam3_edge.training.evaluation.answers import Answer
@@ -162,7 +162,7 @@ def _answers(model: Path, pictures: JudgedPictures, chosen: EvalOptions) -> Iter
     if not model.is_dir():
         yield from _checkpoint_answers(model, pictures, chosen)
         return
-    bundle = Bundle.open(model, verified_only=False)  # to measure it is not to rely on it
+    bundle = open_bundle(model, verified_only=False)  # to measure it is not to rely on it
     backend = load_backend(bundle, num_threads=chosen.threads or None)
     try:
         slots = bundle.manifest.model.num_exemplars

