@@ -42,6 +42,9 @@ TRAIN = [
     "submitit>=1.5",
     "tensorboard>=2.16",
 ]
+# Torch-free: what `build`, `calibrate` and `verify` need on a board.
+BUILD = ["onnx>=1.17", "matplotlib>=3.8", "polygraphy>=0.49"]
+TENSORRT = [*BUILD, "cuda-python>=12"]  # TensorRT itself comes with JetPack, or from NVIDIA
 EVAL = ["pycocotools>=2.0.8", "scipy>=1.11"]
 RTX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 TEST = [
@@ -51,6 +54,7 @@ TEST = [
     "mypy",
     "setuptools",
     "wheel",
+    f"cuda-bindings; {RTX}",  # its names and signatures can be read without a GPU
     f"tensorrt_rtx_cu13_libs; {RTX}",
     f"tensorrt_rtx_cu13_bindings; {RTX}",
 ]
@@ -117,7 +121,9 @@ setup(
         "export": EXPORT,
         "train": TRAIN,
         "eval": EVAL,
-        "test": sorted({*EXPORT, *TRAIN, *EVAL, *TEST}),
+        "build": BUILD,
+        "tensorrt": TENSORRT,
+        "test": sorted({*EXPORT, *TRAIN, *EVAL, *BUILD, *TEST}),
     },
     zip_safe=False,
 )
