@@ -9,6 +9,7 @@ box_refinement    logarithms and sigmoids, back to and with the last matrix prod
                   pointwise around them: near 0 and 1 a box's inverse sigmoid needs more digits
                   than FP16 has
 box_positions     sines and cosines of box coordinates, likewise
+box_coordinates   what follows from an input of boxes, up to the next matrix product
 query_selection   TopK and the scores it ranks: rounding would exchange proposals
 output            logits, presence and boxes, back to and with the last matrix product
 small_scale       Q/DQ whose scale is below FP16's smallest normal number
@@ -64,6 +65,9 @@ def fp32_islands(model: onnx.ModelProto, *, attention: bool) -> dict[str, str]:
             add([node], _BY_OP[node.op_type])
     for name in _EXACT_OUTPUTS:
         add(graph.back_to_product(name), "output")
+    for tensor in model.graph.input:
+        if tensor.name == "boxes":
+            add(graph.on_to_product(tensor.name), "box_coordinates")
     for node in model.graph.node:
         if node.op_type in _SEEDS:
             around = [*graph.back_to_product(node.input[0]), *graph.pointwise_around(node)]
@@ -105,6 +109,19 @@ class _Graph:
             elif node.op_type in _POINTWISE or node.op_type in FOLLOWS:
                 found[node.name] = node
                 pending.extend(node.input)
+        return list(found.values())
+
+    def on_to_product(self, name: str) -> list[onnx.NodeProto]:
+        """What is computed from the tensor `name` before any matrix product."""
+        found: dict[str, onnx.NodeProto] = {}
+        pending = [name]
+        while pending:
+            for node in self._readers.get(pending.pop(), []):
+                if node.name not in found and (
+                    node.op_type in _POINTWISE or node.op_type in FOLLOWS
+                ):
+                    found[node.name] = node
+                    pending.extend(node.output)
         return list(found.values())
 
     def pointwise_around(self, seed: onnx.NodeProto) -> list[onnx.NodeProto]:
