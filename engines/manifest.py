@@ -44,18 +44,20 @@ class TensorSpec:
 class GraphPrecision:
     """The arithmetic that stands in a graph, and where it differs from it on purpose.
 
+    around: what an INT8 graph computes in around its quantised layers; else the same again.
     fp32_islands: nodes an FP16 graph computes in FP32, counted by the rule that says so.
     quantised: layers (node names) of an INT8 graph with Q/DQ before them.
     kept: layers that could be quantised and are not, for accuracy, worst first.
     """
 
     arithmetic: Precision
+    around: Literal["fp32", "fp16"]
     fp32_islands: dict[str, int]
     quantised: tuple[str, ...]
     kept: tuple[str, ...]
 
 
-FP32 = GraphPrecision(arithmetic="fp32", fp32_islands={}, quantised=(), kept=())
+FP32 = GraphPrecision(arithmetic="fp32", around="fp32", fp32_islands={}, quantised=(), kept=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,8 @@ class CalibrationSpec:
 class OutputDifference:
     """One output of one graph against the reference, the worst picture of all.
 
-    relative_l2: ||got - expected|| / ||expected||. cosine: of the two as vectors.
+    relative_l2: ||got - expected|| / ||expected||; of logits, relative to at least one a value.
+    cosine: of the two as vectors.
     None where a value was not finite, or was not measured.
     """
 

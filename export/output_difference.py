@@ -23,7 +23,7 @@ def output_difference(name: str, expected: NDArray[Any], got: NDArray[Any]) -> O
     least = wanted.size**0.5 if name in LOGITS else _TINY
     return OutputDifference(
         max_abs=float(np.abs(off).max(initial=0.0)),
-        relative_l2=float(np.linalg.norm(off)) / max(length, least),
+        relative_l2=float(np.linalg.norm(off)) / max(length, least, _TINY),
         cosine=_cosine(float(wanted @ came), length, came_length),
     )
 

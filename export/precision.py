@@ -41,7 +41,7 @@ def to_fp16(
     typed = _Typed(graph, islands)
     typed.convert()
     precision = GraphPrecision(
-        arithmetic="fp16", fp32_islands=count_by_rule(islands), quantised=(), kept=()
+        arithmetic="fp16", around="fp16", fp32_islands=count_by_rule(islands), quantised=(), kept=()
     )
     return typed.model, precision
 

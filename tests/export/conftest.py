@@ -49,7 +49,9 @@ def changed_bundle(tmp_path: Path) -> Callable[..., Bundle]:
         folder = tmp_path / name
         shutil.copytree(default_bundle_path(), folder, copy_function=os.symlink)
         manifest = read_manifest(folder)
-        claim = GraphPrecision(arithmetic=precision, fp32_islands={}, quantised=(), kept=())
+        claim = GraphPrecision(
+            arithmetic=precision, around="fp32", fp32_islands={}, quantised=(), kept=()
+        )
         graphs = {name: replace(spec, precision=claim) for name, spec in manifest.graphs.items()}
         for graph, change in changes.items():
             path = folder / graphs[graph].file
