@@ -13,7 +13,8 @@ from sam3_edge.engines.drift import replay
 from sam3_edge.engines.manifest import OutputDifference, Verification
 from sam3_edge.engines.onnxruntime_backend import OnnxRuntimeBackend
 from sam3_edge.engines.references import References
-from sam3_edge.export.graphs import Graph, detector_graphs
+from sam3_edge.export.graphs import detector_graphs
+from sam3_edge.export.output_difference import note_difference, output_difference
 from sam3_edge.training.model.detector import Detector
 
 TOLERANCE = 1e-3
@@ -31,22 +32,20 @@ def verify_graphs(
     differences = graph_differences(detector, bundle, references)
     matched = _detections_matched(bundle, references)
     worst = max(differences, key=lambda name: _largest(differences[name]))
-    passed = _largest(differences[worst]) <= TOLERANCE and matched == 1.0
+    largest = _largest(differences[worst])
+    passed = largest <= TOLERANCE and matched == 1.0
     return Verification(
         state="passed" if passed else "failed",
         reference="PyTorch FP32",
         images=len(references),
         pictures=pictures,
-        outputs={
-            name: OutputDifference(max_abs=largest, relative_l2=None, cosine=None)
-            for name, largest in differences.items()
-        },
+        outputs=differences,
         detections=None,
         ap=None,
         reference_ap=None,
         message=(
             f"{len(references)} pictures ({pictures}): largest difference "
-            f"{_largest(differences[worst]):.2g} in {worst}, tolerance {TOLERANCE:g}; "
+            f"{largest:.2g} in {worst}, tolerance {TOLERANCE:g}; "
             f"{matched:.1%} of detections the same"
         ),
     )
@@ -54,9 +53,9 @@ def verify_graphs(
 
 def graph_differences(
     detector: Detector, bundle: Bundle, references: References
-) -> dict[str, float | None]:
-    """By "graph.output", the largest absolute difference; None where a value is not finite."""
-    differences: dict[str, float | None] = {}
+) -> dict[str, OutputDifference]:
+    """By "graph.output", the worst of all pictures."""
+    differences: dict[str, OutputDifference] = {}
     for name, graph in detector_graphs(detector).items():
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -68,11 +67,10 @@ def graph_differences(
             got = session.run(list(graph.outputs), feed)
             if name == "decoder":
                 got = _in_order_of(expected, got)
-            for key, difference in _compare(graph, expected, got):
-                name_and_key = f"{name}.{key}"
-                so_far = differences.get(name_and_key, 0.0)
-                worst = None if difference is None or so_far is None else max(so_far, difference)
-                differences[name_and_key] = worst
+            outputs = (expected,) if isinstance(expected, Tensor) else expected
+            for key, wanted, came in zip(graph.outputs, outputs, got, strict=True):
+                difference = output_difference(key, wanted.numpy(), came)
+                note_difference(differences, f"{name}.{key}", difference)
     return differences
 
 
@@ -135,15 +133,6 @@ def _in_order_of(
     ]
 
 
-def _compare(
-    graph: Graph, expected: Tensor | Sequence[Tensor], got: Sequence[NDArray[np.generic]]
-) -> Iterator[tuple[str, float | None]]:
-    outputs = (expected,) if isinstance(expected, Tensor) else expected
-    for key, wanted, came in zip(graph.outputs, outputs, got, strict=True):
-        difference = np.abs(wanted.numpy().astype(np.float64) - came.astype(np.float64)).max()
-        yield key, float(difference) if np.isfinite(difference) else None
-
-
 def _detections_matched(bundle: Bundle, references: References) -> float:
     backend = OnnxRuntimeBackend(bundle)
     try:
@@ -153,5 +142,5 @@ def _detections_matched(bundle: Bundle, references: References) -> float:
     return float(np.mean([drift.detections_matched for drift in drifts]))
 
 
-def _largest(difference: float | None) -> float:
-    return float("inf") if difference is None else difference
+def _largest(difference: OutputDifference) -> float:
+    return float("inf") if difference.max_abs is None else difference.max_abs
