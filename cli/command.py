@@ -36,8 +36,20 @@ _COMMANDS = {
     "export": _Place(
         "sam3_edge.command_export", "export", "export", "Turn a checkpoint into a bundle."
     ),
+    "calibrate": _Place(
+        "sam3_edge.command_calibrate",
+        "calibrate",
+        "build",
+        "Measure on photos what INT8 must hold.",
+    ),
     "build": _Place(
-        "sam3_edge.export.build_engine", "build", "export", "Build a bundle for this machine."
+        "sam3_edge.export.build_engine", "build", "build", "Build a bundle for this machine."
+    ),
+    "verify": _Place(
+        "sam3_edge.command_verify",
+        "verify",
+        "build",
+        "Compare a bundle with what it was made from.",
     ),
     "train": _Place("sam3_edge.command_train", "train", "train", "Train a model on your data."),
     "eval": _Place(
