@@ -20,7 +20,7 @@ from sam3_edge.calib.images import ENOUGH_IMAGES, open_images
 from sam3_edge.calib.sensitivity import measure_sensitivity
 from sam3_edge.engines.bundle import Bundle
 from sam3_edge.engines.manifest import BackendName, Precision
-from sam3_edge.errors import ExportError, Sam3EdgeError, UsageError
+from sam3_edge.errors import CalibrationError, ExportError, Sam3EdgeError, UsageError
 from sam3_edge.export.build_bundle import BuildOptions, Progress, build_bundle
 from sam3_edge.export.evidence import Evidence, annotated_as_evidence, photos_as_evidence
 from sam3_edge.export.write_engines import EngineOptions, Target, choose_target
@@ -73,6 +73,12 @@ class PromptCounts(click.ParamType[tuple[int, int, int]]):
     "wrote.",
 )
 @click.option(
+    "--num-calib",
+    default=128,
+    type=click.IntRange(min=1),
+    help="How many of that folder's photos, evenly spread.",
+)
+@click.option(
     "--images",
     type=click.Path(exists=True, path_type=Path),
     help="Folder of other photos to verify on.  [default: the pictures the bundle carries]",
@@ -88,6 +94,7 @@ class PromptCounts(click.ParamType[tuple[int, int, int]]):
     "--prompts",
     type=PromptCounts(),
     default=(1, 1, 8),
+    show_default="1,1,8",
     help="TensorRT: the fewest prompts a call, the number to be fastest at, the most.",
 )
 @click.option(
@@ -113,6 +120,7 @@ def build(
     backend: str,
     precision: Precision | None,
     calib: Path | None,
+    num_calib: int,
     images: Path | None,
     annotations: Path | None,
     num_images: int,
@@ -160,7 +168,8 @@ def build(
         evidence = _evidence(bundle, images, annotations, num_images)
         recipe = Recipe(source=bundle, backend=name)
         if chosen == "int8" and calib is not None:
-            recipe = replace(recipe, calibration=_calibration(recipe, calib, stage, detail))
+            calibration = _calibration(recipe, calib, num_calib, evidence, stage, detail)
+            recipe = replace(recipe, calibration=calibration)
         options = BuildOptions(
             precision=chosen, engine=engine, evidence=evidence, verify=not no_verify
         )
@@ -211,13 +220,26 @@ def _fp32_bundle(path: Path) -> Bundle:
     return bundle
 
 
-def _calibration(recipe: Recipe, calib: Path, stage: Progress, detail: Progress) -> Calibration:
+def _calibration(
+    recipe: Recipe,
+    calib: Path,
+    count: int,
+    evidence: Evidence | None,
+    stage: Progress,
+    detail: Progress,
+) -> Calibration:
     """Read from a file, or measured now on a folder of photos."""
     if calib.is_file():
         calibration = read_calibration(calib)
         check_calibration(calibration, recipe.source)
         return calibration
-    images = open_images(calib)
+    images = open_images(calib, count)
+    seen = set(images.sha256) & set(() if evidence is None else evidence.image_sha256)
+    if seen:
+        both = images.names[images.sha256.index(min(seen))]
+        raise CalibrationError(
+            f"{calib}: expected pictures that are not verified on, got {both} in both; give others"
+        )
     if images.too_few:
         _warn(
             f"{len(images)} photos in {calib}: {ENOUGH_IMAGES} or more give ranges that hold for "

@@ -18,7 +18,7 @@ from sam3_edge.export.fp32_islands import FOLLOWS, count_by_rule, fp32_islands
 from sam3_edge.export.stored_weights import widen_weights
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
-_SUFFIX = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
+_SUFFIX: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
 # Inputs that ONNX types as FP32 whatever the others are: the scales of Resize.
 _ALWAYS_FP32 = {"Resize": (2,)}
 # Their values stand in an attribute, which keeps its type.
