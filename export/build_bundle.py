@@ -112,19 +112,24 @@ def _judge(
     recipe: Recipe, built: Bundle, step: Step, options: BuildOptions, stage: Progress
 ) -> tuple[bool, str]:
     """Whether to keep it, and why."""
-    manifest = built.manifest
-    for what, found in (
-        ("its graphs", manifest.verification_onnx),
-        ("its engine", manifest.verification_engine),
-    ):
-        if found is not None and found.state == "failed":
-            return False, f"{what} failed: {found.message}"
-    last = manifest.verification_engine or manifest.verification_onnx
-    reason = f"{last.state.replace('_', ' ')}: {last.message}"
+    found = {
+        "its graphs": built.manifest.verification_onnx,
+        "its engine": built.manifest.verification_engine,
+    }
+    said = {what: _said(what, verdict) for what, verdict in found.items() if verdict is not None}
+    for what, verdict in found.items():
+        if verdict is not None and verdict.state == "failed":
+            return False, said[what]
+    reason = "; ".join(said.values())
     if step.precision != "int8" or not _executes_here(options):
         return True, reason
     stage(f"{step.name}: comparing its speed")
     return _worth_it(recipe, built, options, reason)
+
+
+def _said(what: str, verdict: Verification) -> str:
+    state = "not run" if verdict.state == "not_run" else verdict.state
+    return f"{what} {state}: {verdict.message}"
 
 
 def _executes_here(options: BuildOptions) -> bool:

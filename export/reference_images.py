@@ -1,25 +1,22 @@
 """The eight pictures a bundle carries, and what PyTorch makes of them."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sam3_edge.calib.images import open_images
 from sam3_edge.engines.backend import PromptBatch, RawOutput, TextFeatures
 from sam3_edge.engines.references import References, record_references
 from sam3_edge.engines.text_prompts import text_only_prompts
-from sam3_edge.errors import ExportError
 from sam3_edge.runtime.preprocess import preprocess
 from sam3_edge.runtime.scene import Scene
 from sam3_edge.runtime.tokenizer import Tokenizer
 from sam3_edge.training.model.detector import Detector
 
 NUM_REFERENCES = 8
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # Seeds of held-out demo scenes: free to ship, and never trained on.
 FIRST_SEED = 9000
 
@@ -35,22 +32,9 @@ def demo_images(size: int) -> NDArray[np.uint8]:
 def photos(folder: Path, count: int, size: int) -> NDArray[np.uint8]:
     """(R, S, S, 3) uint8 RGB: up to `count` pictures, evenly spread over the folder's names.
 
-    Raises ExportError for a folder without pictures, and for a file that is not one.
+    Raises CalibrationError for a folder without pictures, and for a file that is not one.
     """
-    names = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
-    if not names:
-        raise ExportError(
-            f"{folder}: expected a folder with {', '.join(PICTURE_SUFFIXES)} pictures, got none; "
-            "check the path"
-        )
-    chosen = [names[i * len(names) // count] for i in range(count)] if count < len(names) else names
-    images = np.empty((len(chosen), size, size, 3), dtype=np.uint8)
-    for path, image in zip(chosen, images, strict=True):
-        picture = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise ExportError(f"{path}: expected a picture, got something else; remove the file")
-        preprocess(picture.astype(np.uint8, copy=False), image)
-    return images
+    return np.stack(list(open_images(folder, count).pictures(size)))
 
 
 def make_references(

@@ -8,22 +8,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 
-from sam3_edge.engines.bundle import Bundle, default_bundle_path, file_sha256
+from sam3_edge.calib.calibration import Calibration, write_calibration
+from sam3_edge.calib.collect import calibrate
+from sam3_edge.calib.images import open_images
+from sam3_edge.calib.sensitivity import measure_sensitivity
+from sam3_edge.engines.bundle import Bundle, default_bundle_path, file_sha256, write_manifest
 from sam3_edge.engines.drift import check_drift, replay
 from sam3_edge.engines.load import load_backend, open_bundle
-from sam3_edge.engines.manifest import State, Verification, not_run
+from sam3_edge.engines.manifest import FP32, State, Verification, not_run
 from sam3_edge.engines.references import read_references
-from sam3_edge.errors import BundleError, EngineError, ExportError, Sam3EdgeError, UsageError
+from sam3_edge.errors import (
+    BundleError,
+    CalibrationError,
+    EngineError,
+    ExportError,
+    Sam3EdgeError,
+    UsageError,
+)
 from sam3_edge.export import build_bundle as building
 from sam3_edge.export.build_bundle import BuildOptions, build_bundle
 from sam3_edge.export.build_engine import build
 from sam3_edge.export.ladder import Step, ladder
 from sam3_edge.export.speed import FrameTime
-from sam3_edge.export.write_step import Recipe
+from sam3_edge.export.write_step import Recipe, write_step
+from sam3_edge.runtime.scene import Scene
 
 DEFAULT = default_bundle_path()
 
@@ -69,7 +83,11 @@ def names(steps: Any) -> list[str]:
 
 
 def test_the_ladder_goes_from_what_was_asked_to_fp32() -> None:
-    keeps = ({}, {"vision": ("a",)}, {"vision": ("a", "b")})
+    keeps: tuple[dict[str, tuple[str, ...]], ...] = (
+        {},
+        {"vision": ("a",)},
+        {"vision": ("a", "b")},
+    )
     assert names(ladder("int8", "tensorrt", keeps)) == [
         "int8",
         "int8 with the worst 1 layers kept",
@@ -155,13 +173,12 @@ def test_slower_int8_is_refused(
 def step_writer(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     """INT8 steps are written as FP32 graphs that claim to be INT8; the steps asked for."""
     asked: list[Step] = []
-    real = building.write_step
 
     def write(recipe: Recipe, step: Step, folder: Path, progress: Any) -> Any:
         asked.append(step)
-        manifest = real(recipe, replace(step, precision="fp32", keep={}), folder, progress)
+        manifest = write_step(recipe, replace(step, precision="fp32", keep={}), folder, progress)
         manifest = replace(manifest, precision=step.precision)
-        building.write_manifest(folder, manifest)
+        write_manifest(folder, manifest)
         return manifest
 
     monkeypatch.setattr(building, "write_step", write)
@@ -185,7 +202,7 @@ def test_fp16_for_the_cpu(tmp_path: Path) -> None:
     out = tmp_path / "half"
     done = run_build(DEFAULT, "-o", out, "--precision", "fp16")
     assert done.exit_code == 0, done.output
-    assert "fp16: passed: 8 pictures" in done.stderr
+    assert "fp16: its graphs passed: 8 pictures" in done.stderr
     assert done.stdout.startswith(f"{out}: onnxruntime, fp16,")
     bundle = open_bundle(out)
     assert bundle.manifest.verification_onnx.state == "passed"
@@ -311,3 +328,102 @@ def test_a_wrong_source_is_noticed(changed_bundle: Callable[..., Bundle], tmp_pa
     with pytest.raises(Sam3EdgeError, match="its graphs failed"):
         run_build(wrong.path, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four demo scenes as files."""
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(4):
+        assert cv2.imwrite(str(folder / f"{seed}.png"), Scene(seed, "train", 320, 240).frame(0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calibration(photos: Path) -> Calibration:
+    """Of the default model, with one photo's sensitivities for both schemes."""
+    source, images = Bundle.open(DEFAULT), open_images(photos)
+    measured = calibrate(source, images, method="minmax")
+    errors = measure_sensitivity(source, measured, images, count=1)
+    return replace(measured, sensitivity=errors)
+
+
+def test_int8_for_the_cpu_climbs_until_it_passes(calibration: Calibration, tmp_path: Path) -> None:
+    file = tmp_path / "calibration.json"
+    write_calibration(file, calibration)
+    out = tmp_path / "int8"
+    done = run_build(DEFAULT, "-o", out, "--precision", "int8", "--calib", file)
+    assert done.exit_code == 0, done.output
+    manifest = open_bundle(out).manifest
+    assert manifest.attempts
+    vision = manifest.graphs["vision"].precision
+    if manifest.precision == "int8":  # or it was not faster on this machine
+        assert vision.around == "fp32"
+        assert vision.quantised
+        assert manifest.calibration is not None
+        assert manifest.calibration.scheme == "asymmetric_uint8"
+        assert file_sha256(out / manifest.calibration.file) == manifest.calibration.sha256
+        assert replayed(open_bundle(out))
+    assert manifest.graphs["text"].precision == FP32
+    assert manifest.graphs["decoder"].precision == FP32
+
+
+def test_int8_for_tensorrt_compiles(calibration: Calibration, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
+    file = tmp_path / "calibration.json"
+    write_calibration(file, calibration)
+    out = tmp_path / "rtx"
+    done = run_build(
+        DEFAULT, "-o", out, "--precision", "int8", "--calib", file, "--backend", "tensorrt-rtx",
+        "--no-verify",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    manifest = Bundle.open(out, verified_only=False, any_device=True).manifest
+    vision = manifest.graphs["vision"].precision
+    assert (vision.arithmetic, vision.around) == ("int8", "fp16")
+    assert vision.quantised
+    assert vision.fp32_islands["layer_norm"] > 0
+    for name in ("text", "decoder", "exemplar"):
+        assert manifest.graphs[name].precision.arithmetic == "fp16"
+    assert (out / "vision.engine").stat().st_size > 100_000
+    assert manifest.verification_onnx.state == "not_run"
+
+
+def test_what_a_step_keeps_grows(source: Bundle, calibration: Calibration, tmp_path: Path) -> None:
+    recipe = Recipe(source=source, backend="tensorrt", calibration=calibration)
+    keeps = recipe.keeps()
+    assert keeps[0] == {"vision": ()}
+    sizes = [len(keep["vision"]) for keep in keeps]
+    assert sizes == sorted(set(sizes))
+    folder = tmp_path / "step"
+    folder.mkdir()
+    manifest = write_step(recipe, Step(precision="int8", keep=keeps[-1]), folder, ignore)
+    vision = manifest.graphs["vision"].precision
+    assert vision.kept == keeps[-1]["vision"]
+    assert not set(vision.kept) & set(vision.quantised)
+    made = {n.name: n for n in onnx.load(folder / "vision.onnx").graph.node}
+    before = {name for n in made.values() if n.op_type == "DequantizeLinear" for name in n.output}
+    for layer in vision.quantised:
+        assert set(made[layer].input) & before, layer
+    for layer in vision.kept:
+        assert not set(made[layer].input) & before, layer
+
+
+def test_photos_are_not_used_twice(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"expected pictures that are not verified on, got"):
+        run_build(
+            DEFAULT, "-o", tmp_path / "out", "--precision", "int8", "--calib", photos,
+            "--images", photos,
+        )  # fmt: skip
+
+
+def test_a_calibration_of_another_model_is_refused(
+    calibration: Calibration, tmp_path: Path
+) -> None:
+    other = replace(calibration, model_sha256={"vision": "0" * 64})
+    write_calibration(tmp_path / "other.json", other)
+    with pytest.raises(CalibrationError, match="expected the model this calibration was measured"):
+        run_build(
+            DEFAULT, "-o", tmp_path / "out", "--precision", "int8", "--calib",
+            tmp_path / "other.json",
+        )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sam3_edge.engines.bundle import Bundle
-from sam3_edge.errors import ExportError
+from sam3_edge.errors import CalibrationError, ExportError
 from sam3_edge.export.compare import TOLERANCE, graph_differences
 from sam3_edge.export.compile_engine import CompileOptions, compile_engine
 from sam3_edge.export.precision import to_fp16
@@ -126,10 +126,10 @@ def test_foreign_folders_are_left_alone(checkpoint: Path, tmp_path: Path) -> Non
 
 
 def test_a_broken_photo_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="expected a folder with"):
+    with pytest.raises(CalibrationError, match="expected a folder with"):
         photos(tmp_path, 4, 28)
     (tmp_path / "a.jpg").write_bytes(b"no picture")
-    with pytest.raises(ExportError, match=r"a\.jpg: expected a picture"):
+    with pytest.raises(CalibrationError, match=r"a\.jpg: expected a whole picture"):
         photos(tmp_path, 4, 28)
 
 

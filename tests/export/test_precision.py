@@ -176,7 +176,7 @@ def test_quantised_graphs_become_int8_over_fp16() -> None:
         helper.make_node("DequantizeLinear", ["w", "small", "zero"], ["dw"], name="dw"),
         helper.make_node("MatMul", ["dq", "dw"], ["out"], name="product"),
     ]
-    weights = {
+    weights: dict[str, NDArray[Any]] = {
         **scales,
         "zero": np.array(0, np.int8),
         "w": np.random.default_rng(0).integers(-127, 128, (4, 4)).astype(np.int8),
