@@ -73,7 +73,7 @@ def main(
     num_images: int,
     random: str | None,
 ) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, width=120)
     console.print(f"{_processor()}, onnxruntime {onnxruntime.__version__}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -112,7 +112,7 @@ def _precision_lines(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _precision_text(precision: GraphPrecision) -> str:
     """ "int8: 60 layers, 19 kept; FP32: softmax 5, layer_norm 11"."""
-    parts = [precision.arithmetic]
+    parts: list[str] = [precision.arithmetic]
     if precision.quantised:
         parts.append(f"{len(precision.quantised)} layers, {len(precision.kept)} kept")
     if precision.fp32_islands:
