@@ -49,6 +49,15 @@ class CalibrationImages:
             sha256=tuple(self.sha256[i] for i in chosen),
         )
 
+    def without(self, others: "CalibrationImages") -> "CalibrationImages":
+        """Those whose files are not among `others`, whatever they are called."""
+        kept = [i for i, sha256 in enumerate(self.sha256) if sha256 not in others.sha256]
+        return CalibrationImages(
+            folder=self.folder,
+            names=tuple(self.names[i] for i in kept),
+            sha256=tuple(self.sha256[i] for i in kept),
+        )
+
     def pictures(self, size: int) -> Iterator[NDArray[np.uint8]]:
         """(S, S, 3) uint8 RGB, one at a time; each array is the caller's own."""
         for name in self.names:

@@ -14,15 +14,11 @@ from time import monotonic
 import click
 from rich.console import Console
 
-from sam3_edge.calib.calibration import Calibration, check_calibration, read_calibration
-from sam3_edge.calib.collect import calibrate
-from sam3_edge.calib.images import ENOUGH_IMAGES, open_images
-from sam3_edge.calib.sensitivity import measure_sensitivity
 from sam3_edge.engines.bundle import Bundle
 from sam3_edge.engines.manifest import BackendName, Precision
-from sam3_edge.errors import CalibrationError, ExportError, Sam3EdgeError, UsageError
+from sam3_edge.errors import ExportError, Sam3EdgeError, UsageError
 from sam3_edge.export.build_bundle import BuildOptions, Progress, build_bundle
-from sam3_edge.export.evidence import Evidence, annotated_as_evidence, photos_as_evidence
+from sam3_edge.export.choose_photos import Photos, calibration_of, choose_photos
 from sam3_edge.export.write_engines import EngineOptions, Target, choose_target
 from sam3_edge.export.write_step import Recipe
 from sam3_edge.runtime.text_cache import default_cache_folder
@@ -81,7 +77,8 @@ class PromptCounts(click.ParamType[tuple[int, int, int]]):
 @click.option(
     "--images",
     type=click.Path(exists=True, path_type=Path),
-    help="Folder of other photos to verify on.  [default: the pictures the bundle carries]",
+    help="Folder of other photos to verify on.  [default: for int8, some held out of --calib; else "
+    "the pictures the bundle carries]",
 )
 @click.option(
     "--annotations",
@@ -89,6 +86,12 @@ class PromptCounts(click.ParamType[tuple[int, int, int]]):
     help="COCO annotations of those photos: box AP must not fall either.",
 )
 @click.option("--num-images", default=32, type=click.IntRange(min=1), help="How many of them.")
+@click.option(
+    "--phrases",
+    default="",
+    show_default=False,
+    help='What to ask of them, as "fish, crab".  [default: every phrase the bundle knows]',
+)
 @click.option("--no-verify", is_flag=True, help="Compare nothing: it will need --unverified.")
 @click.option(
     "--prompts",
@@ -124,6 +127,7 @@ def build(
     images: Path | None,
     annotations: Path | None,
     num_images: int,
+    phrases: str,
     no_verify: bool,
     prompts: tuple[int, int, int],
     workspace: int | None,
@@ -153,6 +157,14 @@ def build(
             "expected --calib beside --precision int8, got none; give a folder of photos like "
             "those the camera will show"
         )
+    photos = Photos(
+        calib=calib if chosen == "int8" else None,
+        num_calib=num_calib,
+        images=images,
+        annotations=annotations,
+        num_images=num_images,
+        phrases=tuple(text.strip() for text in phrases.split(",") if text.strip()),
+    )
     engine = None
     if name != "onnxruntime":
         engine = _engine(
@@ -165,11 +177,10 @@ def build(
             )
         )
     with _report() as (stage, detail), _opened(source, stage, detail) as bundle:
-        evidence = _evidence(bundle, images, annotations, num_images)
         recipe = Recipe(source=bundle, backend=name)
-        if chosen == "int8" and calib is not None:
-            calibration = _calibration(recipe, calib, num_calib, evidence, stage, detail)
-            recipe = replace(recipe, calibration=calibration)
+        to_calibrate, evidence = choose_photos(recipe, photos, _warn)
+        calibration = calibration_of(recipe, photos, to_calibrate, stage, detail)
+        recipe = replace(recipe, calibration=calibration)
         options = BuildOptions(
             precision=chosen, engine=engine, evidence=evidence, verify=not no_verify
         )
@@ -218,52 +229,6 @@ def _fp32_bundle(path: Path) -> Bundle:
             f"{manifest.precision} for {manifest.backend}; give the one `sam3-edge export` wrote"
         )
     return bundle
-
-
-def _calibration(
-    recipe: Recipe,
-    calib: Path,
-    count: int,
-    evidence: Evidence | None,
-    stage: Progress,
-    detail: Progress,
-) -> Calibration:
-    """Read from a file, or measured now on a folder of photos."""
-    if calib.is_file():
-        calibration = read_calibration(calib)
-        check_calibration(calibration, recipe.source)
-        return calibration
-    images = open_images(calib, count)
-    seen = set(images.sha256) & set(() if evidence is None else evidence.image_sha256)
-    if seen:
-        both = images.names[images.sha256.index(min(seen))]
-        raise CalibrationError(
-            f"{calib}: expected pictures that are not verified on, got {both} in both; give others"
-        )
-    if images.too_few:
-        _warn(
-            f"{len(images)} photos in {calib}: {ENOUGH_IMAGES} or more give ranges that hold for "
-            "others"
-        )
-
-    def progress(what: str, done: int, total: int) -> None:
-        detail(f"{what}: {done} of {total}")
-
-    stage(f"calibrating on {len(images)} photos")
-    calibration = calibrate(recipe.source, images, progress=progress)
-    stage("measuring what each layer loses")
-    sensitivity = measure_sensitivity(
-        recipe.source, calibration, images, schemes=[recipe.scheme], progress=progress
-    )
-    return replace(calibration, sensitivity=sensitivity)
-
-
-def _evidence(
-    bundle: Bundle, images: Path | None, annotations: Path | None, count: int
-) -> Evidence | None:
-    if annotations is not None:
-        return annotated_as_evidence(annotations, images, bundle, (), count)
-    return None if images is None else photos_as_evidence(images, bundle, (), count)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_edge.calib.calibration import check_disjoint, read_calibration
-from sam3_edge.calib.images import open_images
+from sam3_edge.calib.images import CalibrationImages, open_images
 from sam3_edge.engines.bundle import Bundle
 from sam3_edge.engines.references import References
 from sam3_edge.errors import SourceError, UsageError
@@ -54,13 +54,15 @@ def photos_as_evidence(
 ) -> Evidence:
     """Up to `count` pictures, evenly spread over the folder. Raises CalibrationError."""
     photos = open_images(folder, count)
-    size = bundle.manifest.model.image_size
-    return Evidence(
-        images=np.stack(list(photos.pictures(size))),
-        phrases=_phrases(phrases, bundle),
-        pictures=f"photos in {folder.name or folder}",
-        image_sha256=photos.sha256,
-    )
+    return _as_evidence(photos, bundle, phrases, f"photos in {folder.name or folder}")
+
+
+def held_out_as_evidence(
+    photos: CalibrationImages, bundle: Bundle, phrases: Sequence[str]
+) -> Evidence:
+    """Photos of a calibration folder that the calibration does not see."""
+    folder = photos.folder
+    return _as_evidence(photos, bundle, phrases, f"photos held out of {folder.name or folder}")
 
 
 def annotated_as_evidence(
@@ -101,6 +103,17 @@ def check_unseen(bundle: Bundle, evidence: Evidence) -> None:
     """Raises CalibrationError for a picture the bundle's calibration was made from."""
     if bundle.calibration_path is not None and evidence.image_sha256:
         check_disjoint(read_calibration(bundle.calibration_path), evidence.image_sha256)
+
+
+def _as_evidence(
+    photos: CalibrationImages, bundle: Bundle, phrases: Sequence[str], pictures: str
+) -> Evidence:
+    return Evidence(
+        images=np.stack(list(photos.pictures(bundle.manifest.model.image_size))),
+        phrases=_phrases(phrases, bundle),
+        pictures=pictures,
+        image_sha256=photos.sha256,
+    )
 
 
 class _Spread:

@@ -410,7 +410,7 @@ def test_what_a_step_keeps_grows(source: Bundle, calibration: Calibration, tmp_p
 
 
 def test_photos_are_not_used_twice(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(CalibrationError, match=r"expected pictures that are not verified on, got"):
+    with pytest.raises(CalibrationError, match="expected pictures that are not judged by, got"):
         run_build(
             DEFAULT, "-o", tmp_path / "out", "--precision", "int8", "--calib", photos,
             "--images", photos,
