@@ -143,10 +143,10 @@ def build(
 
     \b
     Examples:
-      python export/build_engine.py bundles/reef -o out/reef-fp16 --backend tensorrt
-      python export/build_engine.py bundles/reef -o out/reef-int8 --backend tensorrt \\
+      python export/build_engine.py bundles/reef -o fp16 --backend tensorrt
+      python export/build_engine.py bundles/reef -o int8 --backend tensorrt \\
           --precision int8 --calib photos/train --images photos/valid
-      python export/build_engine.py nano/checkpoints/best.safetensors -o out/nano
+      python export/build_engine.py runs/reef/checkpoints/best.safetensors -o fp32
     """
     if out.exists():  # before any work
         raise ExportError(f"{out}: expected a new folder, got one that exists; choose another path")
