@@ -105,7 +105,7 @@ def calibrate(
     \b
     Examples:
       sam3-edge calibrate bundles/reef --images photos/
-      sam3-edge calibrate bundles/reef --images photos/ --count 64 -o reef.json --report report/
+      sam3-edge calibrate bundles/reef --images photos/ --report report/
       sam3-edge calibrate bundles/reef --images photos/ --method minmax --decoder
     """
     console = Console(stderr=True)
