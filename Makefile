@@ -7,7 +7,7 @@ BIN := .venv/bin
 # setuptools warns of folders called like the package; tests/test_layout.py sees that there are none.
 INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RTX := tensorrt_rtx_cu13_libs,tensorrt_rtx_cu13_bindings
-NATIVE := runtime/kernels.h $(wildcard runtime/*.c)
+NATIVE := $(wildcard runtime/*.h runtime/*.c)
 FOLDERS := runtime engines export calib training jetson
 WARNINGS := -std=gnu11 -Wall -Wextra -Werror -fsyntax-only
 
@@ -27,7 +27,7 @@ check: .venv/.test types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p sam3_edge
 	$(BIN)/mypy tests
-	$(CC) $(WARNINGS) runtime/kernels.c
+	$(CC) $(WARNINGS) $(filter runtime/kernels%.c,$(NATIVE))
 	$(CC) $(WARNINGS) -isystem "$$($(BIN)/python -c \
 		'import sysconfig; print(sysconfig.get_path("include"))')" runtime/_kernels.c
 

@@ -91,6 +91,11 @@ def package_data(folders: dict[str, str]) -> dict[str, list[str]]:
     return found
 
 
+def native(pattern: str) -> list[str]:
+    """Files in C beside the runtime's modules."""
+    return [f"runtime/{path.name}" for path in sorted((ROOT / "runtime").glob(pattern))]
+
+
 if "develop" in sys.argv[1:]:
     sys.exit("setup.py develop does not know mapped folders: use `python -m pip install -e .`")
 
@@ -110,8 +115,8 @@ setup(
     ext_modules=[
         Extension(
             "sam3_edge.runtime._kernels",
-            sources=["runtime/_kernels.c", "runtime/kernels.c"],
-            depends=["runtime/kernels.h"],
+            sources=["runtime/_kernels.c", *native("kernels*.c")],
+            depends=native("kernels*.h"),
             extra_compile_args=["-O3", "-std=gnu11"],
         )
     ],

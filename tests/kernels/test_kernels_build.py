@@ -1,4 +1,4 @@
-"""kernels.c alone: no warning, nothing for the sanitizers to say, and it builds for the board."""
+"""The kernels alone: no warning, nothing for the sanitizers to say, and the same on the board."""
 
 import shutil
 import subprocess
@@ -6,32 +6,45 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
+KERNELS = sorted((ROOT / "runtime").glob("kernels*.c"))
+PROGRAMS = sorted((ROOT / "tests/kernels").glob("sanitized_*.c"))
 WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
+SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
-def compiler(name: str) -> str:
+def tool(name: str) -> str:
     path = shutil.which(name)
     if path is None:
-        pytest.skip(f"expected a C compiler called {name}, found none")
+        pytest.skip(f"expected a program called {name}, found none")
     return path
 
 
-def build(command: list[str]) -> None:
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
+def build(compiler: str, options: list[str], source: Path, program: Path) -> Path:
+    sources = [str(path) for path in (source, *KERNELS)]
+    command = [tool(compiler), *WARNINGS, *options, "-I", str(ROOT / "runtime"), *sources]
+    built = subprocess.run(
+        [*command, "-o", str(program), "-lm"], capture_output=True, text=True, check=False
+    )
     assert built.returncode == 0, built.stderr
+    return program
 
 
-def test_sanitizers_find_nothing(root: Path, tmp_path: Path) -> None:
-    program = tmp_path / "sanitized_rle"
-    sources = [root / "tests/kernels/sanitized_rle.c", root / "runtime/kernels.c"]
-    sanitize = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    include = ["-I", str(root / "runtime")]
-    build([compiler("cc"), *WARNINGS, *sanitize, *include, *map(str, sources), "-o", str(program)])
-    ran = subprocess.run([program], capture_output=True, text=True, check=False, timeout=120)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "ok\n", "")
+def output(command: list[str | Path]) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    assert ran.stdout.startswith("ok")
+    return ran.stdout
 
 
-def test_builds_for_aarch64(root: Path, tmp_path: Path) -> None:
-    kernels = str(root / "runtime/kernels.c")
-    cross = compiler("aarch64-linux-gnu-gcc")
-    build([cross, *WARNINGS, "-O3", "-c", kernels, "-o", str(tmp_path / "kernels.o")])
+@pytest.mark.parametrize("source", PROGRAMS, ids=lambda path: path.stem)
+def test_sanitizers_find_nothing(source: Path, tmp_path: Path) -> None:
+    output([build("cc", SANITIZE, source, tmp_path / "sanitized")])
+
+
+@pytest.mark.parametrize("source", PROGRAMS, ids=lambda path: path.stem)
+def test_the_board_says_the_same(source: Path, tmp_path: Path) -> None:
+    """Built for aarch64 and run in an emulator, with the vector instructions of the board."""
+    here = build("cc", ["-O3"], source, tmp_path / "here")
+    board = build("aarch64-linux-gnu-gcc", ["-O3", "-static"], source, tmp_path / "board")
+    assert output([tool("qemu-aarch64"), board]) == output([here])
