@@ -118,6 +118,7 @@ setup(
             sources=["runtime/_kernels.c", *native("kernels*.c")],
             depends=native("kernels*.h"),
             extra_compile_args=["-O3", "-std=gnu11"],
+            libraries=["m"],
         )
     ],
     entry_points={"console_scripts": ["sam3-edge = sam3_edge.command:main"]},

@@ -3,6 +3,8 @@
 #include <Python.h>
 
 #include "kernels.h"
+#include "kernels_masks.h"
+#include "kernels_decode.h"
 #include "kernels_preprocess.h"
 
 /* Fills `view` with a 2-D buffer of single bytes (bool or uint8). 0, or -1 with an exception. */
@@ -114,9 +116,9 @@ PyDoc_STRVAR(decode_rle_doc,
              "Fills `mask`, a writable C-contiguous 2-D buffer of bool or uint8, from COCO's\n"
              "compressed RLE. Raises ValueError where `counts` is not one of a mask that size.");
 
-static void refuse(rle_status status, size_t where, const char *text, const Py_buffer *mask)
+static void refuse(rle_status status, size_t where, const char *text, Py_ssize_t height,
+                   Py_ssize_t width)
 {
-    const Py_ssize_t height = mask->shape[0], width = mask->shape[1];
     switch (status) {
     case RLE_OK:
         break;
@@ -166,7 +168,7 @@ static PyObject *decode_rle(PyObject *module, PyObject *args)
         status = rle_decode(mask.buf, (size_t)mask.shape[0], (size_t)mask.shape[1], text,
                             (size_t)length, &where);
         Py_END_ALLOW_THREADS
-        refuse(status, where, text, &mask);
+        refuse(status, where, text, mask.shape[0], mask.shape[1]);
     }
     PyBuffer_Release(&mask);
     if (PyErr_Occurred())
@@ -412,6 +414,443 @@ static PyObject *preprocess(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* ------------------------------ arrays ------------------------------ */
+
+/* Fills `view` with a C-contiguous buffer of num_dimensions of struct's type `format`, which
+ * messages call `type`. 0, or -1 with an exception. */
+static int whole_array(PyObject *object, Py_buffer *view, const char *name, int num_dimensions,
+                       const char *format, const char *type, int writable)
+{
+    if (PyObject_GetBuffer(object, view, PyBUF_STRIDED_RO | PyBUF_FORMAT) < 0)
+        return -1;
+    const char *got = view->format ? view->format : "B";
+    if (view->ndim != num_dimensions || strcmp(got, format) != 0)
+        PyErr_Format(PyExc_ValueError, "%s: expected %d dimensions of %s, got %d of format '%s'",
+                     name, num_dimensions, type, view->ndim, got);
+    else if (!PyBuffer_IsContiguous(view, 'C') || (uintptr_t)view->buf % (size_t)view->itemsize)
+        PyErr_Format(PyExc_ValueError,
+                     "%s: expected a C-contiguous, aligned array, got another; use "
+                     "np.ascontiguousarray",
+                     name);
+    else if (writable && view->readonly)
+        PyErr_Format(PyExc_ValueError, "%s: expected an array to write, got a read-only one", name);
+    else
+        return 0;
+    PyBuffer_Release(view);
+    return -1;
+}
+
+/* Mask logits and the size of their frame, as a mask_logits and the frame of a rle_window. */
+static int mask_arguments(PyObject *object, Py_buffer *view, mask_logits *logits,
+                          rle_window *window, Py_ssize_t height, Py_ssize_t width)
+{
+    const Py_ssize_t most = (Py_ssize_t)MASK_MAX_SIDE;
+    if (whole_array(object, view, "logits", 2, "f", "float32", 0) < 0)
+        return -1;
+    const Py_ssize_t rows = view->shape[0], columns = view->shape[1];
+    if (rows < 1 || columns < 1 || rows > most || columns > most)
+        PyErr_Format(PyExc_ValueError, "logits: expected sides of 1 to %zd, got %zd x %zd", most,
+                     columns, rows);
+    else if (height < 0 || width < 0 || height > most || width > most)
+        PyErr_Format(PyExc_ValueError, "frame: expected sides of 0 to %zd, got %zd x %zd", most,
+                     width, height);
+    else if (frame_fits(height, width)) {
+        *logits = (mask_logits){view->buf, (size_t)rows, (size_t)columns};
+        *window = (rle_window){.frame_height = (size_t)height, .frame_width = (size_t)width};
+        return 0;
+    }
+    PyBuffer_Release(view);
+    return -1;
+}
+
+/* None -> NULL, four numbers -> box. 0, or -1 with an exception. */
+static int read_box(PyObject *object, double box[4], const double **pointer)
+{
+    *pointer = NULL;
+    if (object == Py_None)
+        return 0;
+    if (!PyTuple_Check(object) || PyTuple_GET_SIZE(object) != 4) {
+        PyErr_Format(PyExc_TypeError, "box: expected None or a tuple of 4 numbers, got %R", object);
+        return -1;
+    }
+    for (Py_ssize_t k = 0; k < 4; k++) {
+        box[k] = PyFloat_AsDouble(PyTuple_GET_ITEM(object, k));
+        if (box[k] == -1 && PyErr_Occurred())
+            return -1;
+    }
+    *pointer = box;
+    return 0;
+}
+
+/* ------------------------------ mask_window ------------------------------ */
+
+PyDoc_STRVAR(mask_window_doc,
+             "mask_window(logits, height, width, box, /) -> (x, y, width, height)\n"
+             "\n"
+             "The window of the frame outside of which nothing can be set. logits: (h, w)\n"
+             "float32; box: None, or x1, y1, x2, y2 in pixels. Nothing: (0, 0, 0, 0).");
+
+static PyObject *mask_window_py(PyObject *module, PyObject *args)
+{
+    PyObject *object, *edges;
+    Py_ssize_t height, width;
+    Py_buffer view;
+    mask_logits logits;
+    rle_window window;
+    double numbers[4];
+    const double *box;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OnnO:mask_window", &object, &height, &width, &edges) ||
+        read_box(edges, numbers, &box) < 0 ||
+        mask_arguments(object, &view, &logits, &window, height, width) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    mask_window(&window, &logits, box);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&view);
+    return Py_BuildValue("nnnn", (Py_ssize_t)window.x, (Py_ssize_t)window.y,
+                         (Py_ssize_t)window.width, (Py_ssize_t)window.height);
+}
+
+/* ------------------------------ mask_to_rle ------------------------------ */
+
+PyDoc_STRVAR(mask_to_rle_doc,
+             "mask_to_rle(logits, height, width, box, scalar, /) -> str\n"
+             "\n"
+             "COCO's compressed RLE of the pixels whose interpolated logit is above 0, inside\n"
+             "`box`. Arguments as of mask_window; scalar: leave the processor's vectors alone.");
+
+/* One block for both: a new text of `needed` characters behind `scratch` bytes. */
+static PyObject *mask_text(const mask_logits *logits, const rle_window *window, mask_path path)
+{
+    const size_t scratch = mask_scratch(logits, window);
+    size_t capacity = 1 << 16, needed;
+    for (;;) {
+        char *block = PyMem_Malloc(scratch + capacity);
+        if (block == NULL)
+            return PyErr_NoMemory();
+        Py_BEGIN_ALLOW_THREADS
+        needed = mask_to_rle(block + scratch, capacity, block, logits, window, path);
+        Py_END_ALLOW_THREADS
+        PyObject *text = NULL;
+        if (needed <= capacity)
+            text = PyUnicode_DecodeASCII(block + scratch, (Py_ssize_t)needed, NULL);
+        PyMem_Free(block);
+        if (needed <= capacity)
+            return text;
+        capacity = needed;
+    }
+}
+
+static PyObject *mask_to_rle_py(PyObject *module, PyObject *args)
+{
+    PyObject *object, *edges, *text;
+    Py_ssize_t height, width;
+    Py_buffer view;
+    mask_logits logits;
+    rle_window window;
+    double numbers[4];
+    const double *box;
+    int scalar;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OnnOp:mask_to_rle", &object, &height, &width, &edges, &scalar) ||
+        read_box(edges, numbers, &box) < 0 ||
+        mask_arguments(object, &view, &logits, &window, height, width) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    mask_window(&window, &logits, box);
+    Py_END_ALLOW_THREADS
+    text = mask_text(&logits, &window, scalar ? MASK_SCALAR : MASK_FASTEST);
+    PyBuffer_Release(&view);
+    return text;
+}
+
+/* ------------------------------ mask_to_bits ------------------------------ */
+
+PyDoc_STRVAR(mask_to_bits_doc,
+             "mask_to_bits(bits, logits, height, width, x, y, scalar, /) -> None\n"
+             "\n"
+             "Fills `bits`, a writable C-contiguous 2-D buffer of bool or uint8, with the window\n"
+             "at (x, y) of the height x width pixels whose interpolated logit is above 0.");
+
+static int fill_bits(const Py_buffer *bits, const mask_logits *logits, const rle_window *window,
+                     mask_path path)
+{
+    void *scratch = PyMem_Malloc(mask_scratch(logits, window));
+    if (scratch == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    mask_to_bits(bits->buf, window->width, scratch, logits, window, path);
+    Py_END_ALLOW_THREADS
+    PyMem_Free(scratch);
+    return 0;
+}
+
+static PyObject *mask_to_bits_py(PyObject *module, PyObject *args)
+{
+    PyObject *target, *object, *result = NULL;
+    Py_ssize_t height, width, x, y;
+    Py_buffer bits, view;
+    mask_logits logits;
+    rle_window window;
+    int scalar;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOnnnnp:mask_to_bits", &target, &object, &height, &width, &x, &y,
+                          &scalar) ||
+        mask_arguments(object, &view, &logits, &window, height, width) < 0)
+        return NULL;
+    if (byte_mask(target, &bits, PyBUF_STRIDED_RO) < 0)
+        goto release_logits;
+    if (bits.readonly || !PyBuffer_IsContiguous(&bits, 'C')) {
+        PyErr_Format(PyExc_ValueError,
+                     "mask: expected a writable C-contiguous array, got one that is %s",
+                     bits.readonly ? "read-only" : "not contiguous");
+        goto release_bits;
+    }
+    if (read_window(&window, &bits, height, width, x, y) < 0 ||
+        fill_bits(&bits, &logits, &window, scalar ? MASK_SCALAR : MASK_FASTEST) < 0)
+        goto release_bits;
+    result = Py_NewRef(Py_None);
+release_bits:
+    PyBuffer_Release(&bits);
+release_logits:
+    PyBuffer_Release(&view);
+    return result;
+}
+
+/* ------------------------------ mask_measure ------------------------------ */
+
+PyDoc_STRVAR(mask_measure_doc,
+             "mask_measure(bits, /) -> (area, x1, y1, x2, y2)\n"
+             "\n"
+             "How many pixels of a C-contiguous 2-D buffer of bool or uint8 are set, and the box\n"
+             "around them, x1 <= x < x2; nothing set: five zeros.");
+
+static PyObject *extent_tuple(const mask_extent *extent)
+{
+    return Py_BuildValue("Knnnn", (unsigned long long)extent->area, (Py_ssize_t)extent->x1,
+                         (Py_ssize_t)extent->y1, (Py_ssize_t)extent->x2, (Py_ssize_t)extent->y2);
+}
+
+static PyObject *mask_measure_py(PyObject *module, PyObject *object)
+{
+    Py_buffer bits;
+    mask_extent extent;
+
+    (void)module;
+    if (byte_mask(object, &bits, PyBUF_STRIDED_RO) < 0)
+        return NULL;
+    if (!PyBuffer_IsContiguous(&bits, 'C')) {
+        PyErr_SetString(PyExc_ValueError,
+                        "mask: expected a C-contiguous array, got one that is not contiguous");
+        PyBuffer_Release(&bits);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    mask_measure(&extent, bits.buf, (size_t)bits.shape[0], (size_t)bits.shape[1], bits.shape[1]);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&bits);
+    return extent_tuple(&extent);
+}
+
+/* ------------------------------ rle_measure ------------------------------ */
+
+PyDoc_STRVAR(rle_measure_doc,
+             "rle_measure(counts, height, width, /) -> (area, x1, y1, x2, y2)\n"
+             "\n"
+             "mask_measure of what `counts` decodes to. Raises ValueError as decode_rle does.");
+
+static int rle_frame(Py_ssize_t height, Py_ssize_t width)
+{
+    if (height >= 0 && width >= 0)
+        return frame_fits(height, width);
+    PyErr_Format(PyExc_ValueError, "RLE: expected sides of 0 or more, got %zd x %zd", width,
+                 height);
+    return 0;
+}
+
+static PyObject *rle_measure_py(PyObject *module, PyObject *args)
+{
+    const char *text;
+    Py_ssize_t length, height, width;
+    mask_extent extent;
+    size_t where;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "s#nn:rle_measure", &text, &length, &height, &width) ||
+        !rle_frame(height, width))
+        return NULL;
+    const rle_status status =
+        rle_measure(&extent, (size_t)height, (size_t)width, text, (size_t)length, &where);
+    if (status == RLE_OK)
+        return extent_tuple(&extent);
+    refuse(status, where, text, height, width);
+    return NULL;
+}
+
+/* ------------------------------ rle_intersect ------------------------------ */
+
+PyDoc_STRVAR(rle_intersect_doc,
+             "rle_intersect(a, b, height, width, /) -> (area of a, area of b, area of both)\n"
+             "\n"
+             "Counted on the runs. Raises ValueError as decode_rle does, of whichever is refused.");
+
+static PyObject *rle_intersect_py(PyObject *module, PyObject *args)
+{
+    const char *text[2];
+    Py_ssize_t lengths[2], height, width;
+    rle_overlap overlap;
+    size_t where;
+    int refused;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "s#s#nn:rle_intersect", &text[0], &lengths[0], &text[1],
+                          &lengths[1], &height, &width) ||
+        !rle_frame(height, width))
+        return NULL;
+    const size_t length[2] = {(size_t)lengths[0], (size_t)lengths[1]};
+    const rle_status status = rle_intersect(&overlap, (uint64_t)height * (uint64_t)width, text,
+                                            length, &refused, &where);
+    if (status == RLE_OK)
+        return Py_BuildValue("KKK", (unsigned long long)overlap.first,
+                             (unsigned long long)overlap.second, (unsigned long long)overlap.both);
+    refuse(status, where, text[refused], height, width);
+    return NULL;
+}
+
+/* ------------------------------ decode_outputs ------------------------------ */
+
+PyDoc_STRVAR(decode_outputs_doc,
+             "decode_outputs(scores, out_boxes, prompts, queries, logits, presence, boxes,\n"
+             "               thresholds, height, width, overlap, /) -> int\n"
+             "\n"
+             "Fills scores (P * Q,), out_boxes (P * Q, 4), xyxy pixels, both float32, prompts\n"
+             "and queries (P * Q,) int64, best first, and returns how many are kept. logits\n"
+             "(P, Q), presence (P, 1), boxes (P, Q, 4) cxcywh, thresholds (P,): float32. overlap: the\n"
+             "largest IoU with a better box; 1: any.");
+
+enum { SCORES, OUT_BOXES, PROMPTS, QUERIES, LOGITS, PRESENCE, BOXES, THRESHOLDS, NUM_ARRAYS };
+
+static const struct {
+    const char *name;
+    int num_dimensions;
+} decode_arrays[NUM_ARRAYS] = {
+    {"scores", 1}, {"out_boxes", 2}, {"prompts", 1}, {"queries", 1},
+    {"logits", 2}, {"presence", 2},  {"boxes", 3},   {"thresholds", 1},
+};
+
+static int expect_shape(const char *name, const Py_buffer *view, Py_ssize_t first,
+                        Py_ssize_t second, Py_ssize_t third)
+{
+    const Py_ssize_t expected[3] = {first, second, third};
+    for (int k = 0; k < view->ndim; k++)
+        if (view->shape[k] != expected[k]) {
+            PyErr_Format(PyExc_ValueError, "%s: expected %zd along axis %d, got %zd", name,
+                         expected[k], k, view->shape[k]);
+            return 0;
+        }
+    return 1;
+}
+
+static int decode_shapes(const Py_buffer *views)
+{
+    const Py_ssize_t p = views[LOGITS].shape[0], q = views[LOGITS].shape[1], n = p * q;
+    const Py_ssize_t shapes[NUM_ARRAYS][3] = {{n},    {n, 4}, {n},       {n},
+                                              {p, q}, {p, 1}, {p, q, 4}, {p}};
+    for (int k = 0; k < NUM_ARRAYS; k++)
+        if (!expect_shape(decode_arrays[k].name, &views[k], shapes[k][0], shapes[k][1],
+                          shapes[k][2]))
+            return 0;
+    return 1;
+}
+
+static PyObject *decode_outputs_py(PyObject *module, PyObject *args)
+{
+    PyObject *objects[NUM_ARRAYS], *result = NULL;
+    Py_buffer views[NUM_ARRAYS];
+    Py_ssize_t height, width;
+    float overlap;
+    size_t count;
+    int num_views = 0;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOnnf:decode_outputs", &objects[0], &objects[1],
+                          &objects[2], &objects[3], &objects[4], &objects[5], &objects[6],
+                          &objects[7], &height, &width, &overlap))
+        return NULL;
+    for (; num_views < NUM_ARRAYS; num_views++) {
+        const int is_index = num_views == PROMPTS || num_views == QUERIES;
+        if (whole_array(objects[num_views], &views[num_views], decode_arrays[num_views].name,
+                        decode_arrays[num_views].num_dimensions, is_index ? "l" : "f",
+                        is_index ? "int64" : "float32", num_views < LOGITS) < 0)
+            goto done;
+    }
+    if (!decode_shapes(views))
+        goto done;
+    if (height < 0 || width < 0) {
+        PyErr_Format(PyExc_ValueError, "frame: expected sides of 0 or more, got %zd x %zd", width,
+                     height);
+        goto done;
+    }
+    kept_detections kept = {views[SCORES].buf, views[OUT_BOXES].buf, views[PROMPTS].buf,
+                            views[QUERIES].buf};
+    const decoder_output output = {views[LOGITS].buf,
+                                   views[PRESENCE].buf,
+                                   views[BOXES].buf,
+                                   views[THRESHOLDS].buf,
+                                   (size_t)views[LOGITS].shape[0],
+                                   (size_t)views[LOGITS].shape[1]};
+    Py_BEGIN_ALLOW_THREADS
+    count = decode_detections(&kept, &output, (size_t)height, (size_t)width, overlap);
+    Py_END_ALLOW_THREADS
+    result = PyLong_FromSize_t(count);
+done:
+    while (num_views > 0)
+        PyBuffer_Release(&views[--num_views]);
+    return result;
+}
+
+/* ------------------------------ box_iou ------------------------------ */
+
+PyDoc_STRVAR(box_iou_doc,
+             "box_iou(ious, a, b, /) -> None\n"
+             "\n"
+             "Fills ious (N, M) with the intersection over union of boxes a (N, 4) and b (M, 4),\n"
+             "xyxy, all float32.");
+
+static PyObject *box_iou_py(PyObject *module, PyObject *args)
+{
+    static const char *const names[3] = {"ious", "a", "b"};
+    PyObject *objects[3], *result = NULL;
+    Py_buffer views[3];
+    int num_views = 0;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOO:box_iou", &objects[0], &objects[1], &objects[2]))
+        return NULL;
+    for (; num_views < 3; num_views++)
+        if (whole_array(objects[num_views], &views[num_views], names[num_views], 2, "f", "float32",
+                        num_views == 0) < 0)
+            goto done;
+    const Py_ssize_t num_a = views[1].shape[0], num_b = views[2].shape[0];
+    if (!expect_shape("a", &views[1], num_a, 4, 0) || !expect_shape("b", &views[2], num_b, 4, 0) ||
+        !expect_shape("ious", &views[0], num_a, num_b, 0))
+        goto done;
+    Py_BEGIN_ALLOW_THREADS
+    box_iou(views[0].buf, views[1].buf, (size_t)num_a, views[2].buf, (size_t)num_b);
+    Py_END_ALLOW_THREADS
+    result = Py_NewRef(Py_None);
+done:
+    while (num_views > 0)
+        PyBuffer_Release(&views[--num_views]);
+    return result;
+}
+
 /* ------------------------------ module ------------------------------ */
 
 static PyMethodDef methods[] = {
@@ -419,6 +858,14 @@ static PyMethodDef methods[] = {
     {"decode_rle", decode_rle, METH_VARARGS, decode_rle_doc},
     {"line_filter", new_line_filter, METH_VARARGS, line_filter_doc},
     {"preprocess", preprocess, METH_VARARGS, preprocess_doc},
+    {"mask_window", mask_window_py, METH_VARARGS, mask_window_doc},
+    {"mask_to_rle", mask_to_rle_py, METH_VARARGS, mask_to_rle_doc},
+    {"mask_to_bits", mask_to_bits_py, METH_VARARGS, mask_to_bits_doc},
+    {"mask_measure", mask_measure_py, METH_O, mask_measure_doc},
+    {"rle_measure", rle_measure_py, METH_VARARGS, rle_measure_doc},
+    {"rle_intersect", rle_intersect_py, METH_VARARGS, rle_intersect_doc},
+    {"decode_outputs", decode_outputs_py, METH_VARARGS, decode_outputs_doc},
+    {"box_iou", box_iou_py, METH_VARARGS, box_iou_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -39,3 +39,23 @@ def decode_rle(size: tuple[int, int], counts: str) -> NDArray[np.bool_]:
     mask = np.empty(size, np.bool_)
     _kernels.decode_rle(mask, counts)
     return mask
+
+
+def rle_extent(size: tuple[int, int], counts: str) -> tuple[int, tuple[int, int, int, int]]:
+    """Set pixels of a mask of `size` (H, W), and the box around them, without decoding it.
+
+    The box is x1, y1, x2, y2 with x1 <= x < x2; nothing set: an area of 0 and a box of zeros.
+    Raises ValueError unless `counts` fills the mask exactly.
+    """
+    area, *box = _kernels.rle_measure(counts, *size)
+    return area, (box[0], box[1], box[2], box[3])
+
+
+def rle_iou(size: tuple[int, int], a: str, b: str) -> float:
+    """Intersection over union, 0..1, of two masks of `size` (H, W); 0 where both are empty.
+
+    Raises ValueError unless each fills the mask exactly.
+    """
+    first, second, both = _kernels.rle_intersect(a, b, *size)
+    union = first + second - both
+    return both / union if union else 0.0

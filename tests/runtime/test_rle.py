@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from sam3_edge.runtime import _kernels
-from sam3_edge.runtime.rle import decode_rle, encode_rle
+from sam3_edge.runtime.rle import decode_rle, encode_rle, rle_extent, rle_iou
 
 Bits = NDArray[np.bool_]
 
@@ -101,6 +101,20 @@ def test_any_nonzero_byte_is_object() -> None:
     assert encode_rle(np.array([[0, 1, 2, 255]], np.uint8)) == text([1, 3])
 
 
+@given(
+    size=st.tuples(st.sampled_from([1, 7, 8, 63, 64, 65, 130, 1100, 8193]), st.integers(1, 70)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_height_and_any_bytes(size: tuple[int, int], seed: int) -> None:
+    """Columns are packed eight and more at once, as many as their height allows."""
+    rng = np.random.default_rng(seed)
+    values = np.array([0, 0, 0, 1, 2, 127, 128, 255], np.uint8)
+    mask = np.repeat(rng.choice(values, size=(-(-size[0] // 9), size[1])), 9, axis=0)[: size[0]]
+    expected = coco.encode(np.asfortranarray((mask != 0).astype(np.uint8)))["counts"].decode()
+    assert encode_rle(np.ascontiguousarray(mask)) == expected
+    assert encode_rle(np.asfortranarray(mask)) == expected
+
+
 def test_text_longer_than_the_first_buffer() -> None:
     mask = np.indices((300, 301)).sum(axis=0) % 2 == 1
     assert len(encode_rle(mask)) > 4096
@@ -115,7 +129,7 @@ def test_large_runs() -> None:
     assert counts == text([first, 2, 59_998, 2, 59_998, 2, rest])
 
 
-@pytest.mark.parametrize(
+REFUSED = pytest.mark.parametrize(
     ("size", "counts", "message"),
     [
         ((2, 3), "", r"expected 6 pixels \(3 x 2\), got 0"),
@@ -132,13 +146,85 @@ def test_large_runs() -> None:
         ((2, 3), "ooooooooo", "expected a run of 0 to 4294967295 pixels"),
         ((2, 3), "PPPPPPP1", "expected a run of 0 to 4294967295 pixels"),
         ((0, 0), "1", r"expected 0 pixels \(0 x 0\), got more"),
-        ((-1, 3), "0", "expected a size of 0 to 4294967295 pixels, got 3 x -1"),
-        ((2**20, 2**20), "0", "expected a size of 0 to 4294967295 pixels"),
     ],
 )
+
+
+@REFUSED
 def test_malformed_text_is_refused(size: tuple[int, int], counts: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         decode_rle(size, counts)
+
+
+@REFUSED
+def test_malformed_text_is_not_counted(size: tuple[int, int], counts: str, message: str) -> None:
+    empty = encode_rle(np.zeros(size, np.bool_))
+    with pytest.raises(ValueError, match=message):
+        rle_extent(size, counts)
+    for a, b in ((counts, empty), (empty, counts), (counts, counts)):
+        with pytest.raises(ValueError, match=message):
+            rle_iou(size, a, b)
+
+
+@pytest.mark.parametrize("size", [(-1, 3), (3, -1), (2**20, 2**20), (2**62, 2**62)])
+def test_impossible_sizes_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="expected a size of 0 to 4294967295 pixels"):
+        decode_rle(size, "0")
+    with pytest.raises(ValueError, match=r"expected (sides of 0 or more|at most 4294967295)"):
+        rle_extent(size, "0")
+    with pytest.raises(ValueError, match=r"expected (sides of 0 or more|at most 4294967295)"):
+        rle_iou(size, "0", "0")
+
+
+# ------------------------------ counted on the runs ------------------------------
+
+
+@given(mask=MASKS)
+def test_extent_equals_numpy_and_pycocotools(mask: Bits) -> None:
+    counts = encode_rle(mask)
+    area, box = rle_extent((mask.shape[0], mask.shape[1]), counts)
+    rle = {"size": list(mask.shape), "counts": counts.encode()}
+    y, x = np.nonzero(mask)
+    assert area == len(x) == coco.area(rle)
+    assert box == ((x.min(), y.min(), x.max() + 1, y.max() + 1) if len(x) else (0, 0, 0, 0))
+    left, top, width, height = coco.toBbox(rle)
+    if area:
+        assert box == (left, top, left + width, top + height)
+
+
+@given(mask=MASKS, seed=st.integers(0, 2**32 - 1))
+def test_iou_equals_numpy_and_pycocotools(mask: Bits, seed: int) -> None:
+    size = (mask.shape[0], mask.shape[1])
+    other = blobs(size, seed)
+    a, b = encode_rle(mask), encode_rle(other)
+    union = np.count_nonzero(mask | other)
+    expected = np.count_nonzero(mask & other) / union if union else 0.0
+    assert rle_iou(size, a, b) == rle_iou(size, b, a) == expected
+    assert rle_iou(size, a, a) == float(mask.any())
+    pair = [{"size": list(size), "counts": text.encode()} for text in (a, b)]
+    assert coco.iou(pair[:1], pair[1:], [0])[0, 0] == pytest.approx(expected)
+
+
+def test_counts_of_a_large_frame() -> None:
+    frame = (60_000, 60_000)
+    counts = encode_rle(np.ones((60_000, 2), np.bool_), size=frame, origin=(30_000, 0))
+    assert rle_extent(frame, counts) == (120_000, (30_000, 0, 30_002, 60_000))
+    assert rle_iou(frame, counts, encode_rle(np.ones((1, 1), np.bool_), size=frame)) == 0
+
+
+def test_runs_of_nothing_count_nothing() -> None:
+    """Other writers may split a run: 1 + 0 + 2 ones here."""
+    split = text([1, 1, 0, 2, 2])
+    assert rle_extent((2, 3), split) == (3, (0, 0, 2, 2))
+    assert rle_iou((2, 3), split, text([1, 3, 2])) == 1
+    assert rle_extent((2, 3), text([6, 0])) == (0, (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("counts", [None, 6, ["6"]])
+def test_what_is_no_text_is_refused(counts: str) -> None:
+    for call in (lambda: rle_extent((2, 3), counts), lambda: rle_iou((2, 3), "6", counts)):
+        with pytest.raises(TypeError, match="a bytes-like object is required, not"):
+            call()
 
 
 def test_damaged_text_never_gets_through_wrong() -> None:
