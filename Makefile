@@ -29,7 +29,8 @@ check: .venv/.test types
 	$(BIN)/mypy tests
 	$(CC) $(WARNINGS) $(filter runtime/kernels%.c,$(NATIVE))
 	$(CC) $(WARNINGS) -isystem "$$($(BIN)/python -c \
-		'import sysconfig; print(sysconfig.get_path("include"))')" runtime/_kernels.c
+		'import sysconfig; print(sysconfig.get_path("include"))')" \
+		$(filter runtime/_kernels%.c,$(NATIVE))
 
 clean:
 	rm -rf build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -115,8 +115,8 @@ setup(
     ext_modules=[
         Extension(
             "sam3_edge.runtime._kernels",
-            sources=["runtime/_kernels.c", *native("kernels*.c")],
-            depends=native("kernels*.h"),
+            sources=native("*kernels*.c"),
+            depends=native("*kernels*.h"),
             extra_compile_args=["-O3", "-std=gnu11"],
             libraries=["m"],
         )

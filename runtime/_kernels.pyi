@@ -9,7 +9,15 @@ def encode_rle(
     y: int,
     /,
 ) -> str: ...
-def decode_rle(mask: NDArray[np.bool_] | NDArray[np.uint8], counts: str, /) -> None: ...
+def decode_rle(
+    bits: NDArray[np.bool_] | NDArray[np.uint8],
+    counts: str,
+    height: int,
+    width: int,
+    x: int,
+    y: int,
+    /,
+) -> None: ...
 def line_filter(num_in: int, num_out: int, /) -> object: ...
 def preprocess(
     out: NDArray[np.uint8],
@@ -47,6 +55,17 @@ def mask_to_bits(
     scalar: bool,
     /,
 ) -> None: ...
+def mask_to_packed(
+    packed: NDArray[np.uint8],
+    logits: NDArray[np.float32],
+    height: int,
+    width: int,
+    x: int,
+    y: int,
+    columns: int,
+    scalar: bool,
+    /,
+) -> None: ...
 def mask_measure(
     bits: NDArray[np.bool_] | NDArray[np.uint8], /
 ) -> tuple[int, int, int, int, int]: ...
@@ -68,4 +87,24 @@ def decode_outputs(
 ) -> int: ...
 def box_iou(
     ious: NDArray[np.float32], a: NDArray[np.float32], b: NDArray[np.float32], /
+) -> None: ...
+def mask_iou(
+    ious: NDArray[np.float32],
+    a: tuple[str, ...],
+    b: tuple[str, ...],
+    height: int,
+    width: int,
+    /,
+) -> None: ...
+def suppress(kept: NDArray[np.int64], ious: NDArray[np.float32], limit: float, /) -> int: ...
+def paint_masks(
+    planes: tuple[NDArray[np.uint8], ...],
+    format: str,  # noqa: A002
+    height: int,
+    width: int,
+    masks: tuple[tuple[NDArray[np.bool_] | NDArray[np.uint8], int, int, tuple[int, int, int]], ...],
+    strength: float,
+    thickness: float,
+    scalar: bool = False,
+    /,
 ) -> None: ...

@@ -210,44 +210,14 @@ int rle_next(rle_reader *reader, uint64_t *run)
     return 1;
 }
 
-/* ------------------------------ rle_decode ------------------------------ */
-
-/* mask.T.ravel()[first : first + count] = 1 */
-static void set_ones(uint8_t *mask, size_t height, size_t width, size_t first, size_t count)
-{
-    for (size_t k = 0, x = first / height, y = first % height; k < count; k++) {
-        mask[y * width + x] = 1;
-        if (++y == height) {
-            y = 0;
-            x++;
-        }
-    }
-}
-
-rle_status rle_decode(uint8_t *mask, size_t height, size_t width, const char *text, size_t length,
-                      size_t *where)
-{
-    rle_reader reader = {.text = text, .length = length, .total = (uint64_t)height * width};
-    uint64_t run;
-
-    memset(mask, 0, height * width);
-    while (rle_next(&reader, &run))
-        if (reader.num_runs % 2 == 0 && run > 0)
-            set_ones(mask, height, width, (size_t)(reader.done - run), (size_t)run);
-    *where = reader.where;
-    return reader.status;
-}
-
 /* ------------------------------ rle_measure ------------------------------ */
 
-/* Stretches `extent` over `count` > 0 pixels, column by column from pixel `first` on. */
-static void stretch(mask_extent *extent, size_t height, uint64_t first, uint64_t count)
+void mask_stretch(mask_extent *extent, size_t height, uint64_t first, uint64_t count)
 {
     const size_t x1 = (size_t)(first / height), y1 = (size_t)(first % height);
     const size_t x2 = (size_t)((first + count - 1) / height);
     const size_t y2 = (size_t)((first + count - 1) % height);
     const size_t top = x1 < x2 ? 0 : y1, bottom = x1 < x2 ? height : y2 + 1;
-
     if (extent->area == 0)
         *extent = (mask_extent){.x1 = x1, .y1 = top};
     extent->area += count;
@@ -265,9 +235,73 @@ rle_status rle_measure(mask_extent *extent, size_t height, size_t width, const c
     *extent = (mask_extent){0};
     while (rle_next(&reader, &run))
         if (reader.num_runs % 2 == 0 && run > 0)
-            stretch(extent, height, reader.done - run, run);
+            mask_stretch(extent, height, reader.done - run, run);
     *where = reader.where;
     return reader.status;
+}
+
+/* ------------------------------ rle_decode ------------------------------ */
+
+/* Rows y1 <= y < y2 of a column of the frame: the first row of the window that is set, and the
+ * first that is not any more, change places; what lies outside the window is left out. */
+static void mark_column(uint8_t *bits, const rle_window *window, size_t x, size_t y1, size_t y2)
+{
+    const size_t top = y1 > window->y ? y1 - window->y : 0;
+    const size_t below = y2 > window->y ? y2 - window->y : 0;
+    const size_t bottom = below < window->height ? below : window->height;
+    if (x < window->x || x - window->x >= window->width || top >= bottom)
+        return;
+    uint8_t *column = bits + (x - window->x);
+    column[top * window->width] ^= 1;
+    if (bottom < window->height)
+        column[bottom * window->width] ^= 1;
+}
+
+/* The changes down every column of frame.T.ravel()[first : first + count] = 1 */
+static void mark_changes(uint8_t *bits, const rle_window *window, uint64_t first, uint64_t count)
+{
+    const size_t height = window->frame_height;
+    size_t x = (size_t)(first / height), y = (size_t)(first % height);
+    for (; count > 0; x++, y = 0) {
+        const size_t rest = height - y, rows = count < rest ? (size_t)count : rest;
+        mark_column(bits, window, x, y, y + rows);
+        count -= rows;
+    }
+}
+
+/* Changes -> values: every row becomes the exclusive or of all rows from the extent's first on. */
+static void accumulate_rows(uint8_t *bits, const rle_window *window, const mask_extent *extent)
+{
+    const size_t x1 = extent->x1 > window->x ? extent->x1 - window->x : 0;
+    const size_t y1 = extent->y1 > window->y ? extent->y1 - window->y : 0;
+    const size_t right = extent->x2 > window->x ? extent->x2 - window->x : 0;
+    const size_t x2 = right < window->width ? right : window->width;
+    for (size_t y = y1 + 1; y < window->height && window->y + y < extent->y2 + 1; y++) {
+        uint8_t *restrict row = bits + y * window->width;
+        const uint8_t *restrict above = row - window->width;
+        for (size_t x = x1; x < x2; x++)
+            row[x] ^= above[x];
+    }
+}
+
+rle_status rle_decode(uint8_t *bits, const rle_window *window, const char *text, size_t length,
+                      size_t *where)
+{
+    const size_t height = window->frame_height, width = window->frame_width;
+    rle_reader reader = {.text = text, .length = length, .total = (uint64_t)height * width};
+    mask_extent extent;
+    uint64_t run;
+
+    const rle_status status = rle_measure(&extent, height, width, text, length, where);
+    if (status != RLE_OK)
+        return status;
+    if (window->height > 0 && window->width > 0)
+        memset(bits, 0, window->height * window->width);
+    while (rle_next(&reader, &run))
+        if (reader.num_runs % 2 == 0 && run > 0)
+            mark_changes(bits, window, reader.done - run, run);
+    accumulate_rows(bits, window, &extent);
+    return RLE_OK;
 }
 
 /* ------------------------------ rle_intersect ------------------------------ */

@@ -65,23 +65,28 @@ typedef struct {
 /* Reads one run: of ones where num_runs is now even. 0 at the end and where text is refused. */
 int rle_next(rle_reader *reader, uint64_t *run);
 
-/* Writes the mask, height x width bytes of 0 or 1, C order; text: `length` characters.
- * where: index of the character that was refused, or the sum of the lengths for RLE_SHORT.
- * On failure the mask holds what was read so far.
- * Equivalent to: pycocotools.mask.decode({"size": [height, width], "counts": text}). */
-rle_status rle_decode(uint8_t *mask, size_t height, size_t width, const char *text, size_t length,
-                      size_t *where);
-
 /* Number of set pixels and the box around them; nothing set: area 0, all edges 0. */
 typedef struct {
     uint64_t area;
     size_t x1, y1, x2, y2; /* pixels x1 <= x < x2, y1 <= y < y2 */
 } mask_extent;
 
-/* The extent of the mask that rle_decode would write, without writing it.
+/* Stretches it, zeros at first, over `count` > 0 more pixels, counted column by column of `height`
+ * from pixel `first` on, which comes after all before. */
+void mask_stretch(mask_extent *extent, size_t height, uint64_t first, uint64_t count);
+
+/* The extent of the mask that rle_decode would write in the whole frame, without writing it.
+ * where: as rle_decode has it.
  * Equivalent to: pycocotools.mask.area and toBbox. */
 rle_status rle_measure(mask_extent *extent, size_t height, size_t width, const char *text,
                        size_t length, size_t *where);
+
+/* Writes the window's part of the mask, window->height x window->width bytes of 0 or 1, C order;
+ * text: `length` characters that fill the whole frame. where: index of the character that was
+ * refused, or the sum of the lengths for RLE_SHORT. What is refused writes nothing.
+ * Equivalent to: pycocotools.mask.decode({"size": frame, "counts": text})[y : y + h, x : x + w]. */
+rle_status rle_decode(uint8_t *bits, const rle_window *window, const char *text, size_t length,
+                      size_t *where);
 
 /* What two masks of `total` pixels share. */
 typedef struct {

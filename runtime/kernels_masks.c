@@ -123,7 +123,7 @@ size_t mask_to_rle(char *text, size_t capacity, void *scratch, const mask_logits
 
 /* ------------------------------ mask_to_bits ------------------------------ */
 
-enum { STRIPE = 64 }; /* columns that are filled at once: a cache line of every row */
+enum { STRIPE = 64 }; /* bytes that are filled at once: a cache line of every row */
 
 /* Changes -> values: every row becomes the exclusive or of all rows down to it. */
 static void accumulate_rows(uint8_t *bits, size_t row_stride, size_t height, size_t width)
@@ -140,25 +140,48 @@ static void accumulate_rows(uint8_t *bits, size_t row_stride, size_t height, siz
     }
 }
 
-void mask_to_bits(uint8_t *bits, size_t row_stride, void *scratch, const mask_logits *logits,
-                  const rle_window *window, mask_path path)
+/* One column of a stripe: `bit` of its byte is turned in every row where the column changes. */
+static void mark_changes(uint8_t *bytes, size_t row_stride, const column_plan *plan,
+                         const rle_window *window, size_t column, uint8_t bit)
+{
+    const size_t num_changes = column_changes(plan, window->x + column);
+    for (size_t n = 0; n < num_changes && plan->changes[n] < window->height; n++)
+        bytes[plan->changes[n] * row_stride] ^= bit;
+}
+
+/* per_byte: columns in one byte, 1 or 8; of 8 the first is the highest bit. */
+static void fill_rows(uint8_t *rows, size_t row_stride, void *scratch, const mask_logits *logits,
+                      const rle_window *window, mask_path path, size_t per_byte)
 {
     column_plan plan;
     if (window->height == 0 || window->width == 0)
         return;
     plan_columns(&plan, scratch, logits, window, path);
-    for (size_t left = 0; left < window->width; left += STRIPE) {
-        const size_t rest = window->width - left, width = rest < STRIPE ? rest : STRIPE;
-        uint8_t *stripe = bits + left;
+    const size_t num_bytes = (window->width + per_byte - 1) / per_byte;
+    for (size_t left = 0; left < num_bytes; left += STRIPE) {
+        const size_t width = num_bytes - left < STRIPE ? num_bytes - left : STRIPE;
+        const size_t end = (left + width) * per_byte;
+        const size_t stop = end < window->width ? end : window->width;
         for (size_t y = 0; y < window->height; y++)
-            memset(stripe + y * row_stride, 0, width);
-        for (size_t k = 0; k < width; k++) {
-            const size_t num_changes = column_changes(&plan, window->x + left + k);
-            for (size_t n = 0; n < num_changes && plan.changes[n] < window->height; n++)
-                stripe[plan.changes[n] * row_stride + k] ^= 1;
+            memset(rows + left + y * row_stride, 0, width);
+        for (size_t x = left * per_byte; x < stop; x++) {
+            const uint8_t bit = per_byte == 1 ? 1 : (uint8_t)(0x80 >> (x % 8));
+            mark_changes(rows + x / per_byte, row_stride, &plan, window, x, bit);
         }
-        accumulate_rows(stripe, row_stride, window->height, width);
+        accumulate_rows(rows + left, row_stride, window->height, width);
     }
+}
+
+void mask_to_bits(uint8_t *bits, size_t row_stride, void *scratch, const mask_logits *logits,
+                  const rle_window *window, mask_path path)
+{
+    fill_rows(bits, row_stride, scratch, logits, window, path, 1);
+}
+
+void mask_to_packed(uint8_t *packed, size_t row_stride, void *scratch, const mask_logits *logits,
+                    const rle_window *window, mask_path path)
+{
+    fill_rows(packed, row_stride, scratch, logits, window, path, 8);
 }
 
 /* ------------------------------ mask_measure ------------------------------ */

@@ -50,6 +50,12 @@ size_t mask_to_rle(char *text, size_t capacity, void *scratch, const mask_logits
 void mask_to_bits(uint8_t *bits, size_t row_stride, void *scratch, const mask_logits *logits,
                   const rle_window *window, mask_path path);
 
+/* The same, eight pixels a byte, the first in the highest bit; a row's last byte ends in zeros.
+ * row_stride: at least (window->width + 7) / 8 bytes.
+ * Equivalent to: np.packbits(mask_to_bits(window), axis=1). */
+void mask_to_packed(uint8_t *packed, size_t row_stride, void *scratch, const mask_logits *logits,
+                    const rle_window *window, mask_path path);
+
 /* bits: height x width bytes, nonzero = object, rows row_stride bytes apart.
  * Equivalent to: np.count_nonzero(bits), and min and max + 1 of np.nonzero(bits). */
 void mask_measure(mask_extent *extent, const uint8_t *bits, size_t height, size_t width,

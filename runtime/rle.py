@@ -37,8 +37,20 @@ def decode_rle(size: tuple[int, int], counts: str) -> NDArray[np.bool_]:
             f"RLE: expected a size of 0 to {MAX_PIXELS} pixels, got {width} x {height}"
         )
     mask = np.empty(size, np.bool_)
-    _kernels.decode_rle(mask, counts)
+    _kernels.decode_rle(mask, counts, height, width, 0, 0)
     return mask
+
+
+def rle_window(size: tuple[int, int], counts: str) -> tuple[tuple[int, int], NDArray[np.bool_]]:
+    """The smallest window that holds a mask of `size` (H, W): its origin (x, y), and its bits.
+
+    bits: (h, w) bool, C order; of an empty mask (0, 0), at (0, 0). Time and memory go with the
+    window, not with the frame. Raises ValueError unless `counts` fills the frame exactly.
+    """
+    _, (x1, y1, x2, y2) = rle_extent(size, counts)
+    bits = np.empty((y2 - y1, x2 - x1), np.bool_)
+    _kernels.decode_rle(bits, counts, *size, x1, y1)
+    return (x1, y1), bits
 
 
 def rle_extent(size: tuple[int, int], counts: str) -> tuple[int, tuple[int, int, int, int]]:

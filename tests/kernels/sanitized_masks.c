@@ -113,6 +113,26 @@ static int same_bits(const mask_logits *m, const rle_window *window, const doubl
     return same;
 }
 
+static int same_packed(const mask_logits *m, const rle_window *window)
+{
+    const size_t stride = (window->width + 7) / 8;
+    void *scratch = allocate(mask_scratch(m, window));
+    uint8_t *bits = allocate(window->height * window->width);
+    uint8_t *packed = allocate(window->height * stride);
+    int same = 1;
+    mask_to_bits(bits, window->width, scratch, m, window, MASK_SCALAR);
+    mask_to_packed(packed, stride, scratch, m, window, MASK_FASTEST);
+    for (size_t y = 0; y < window->height; y++)
+        for (size_t x = 0; x < stride * 8; x++) {
+            const int bit = packed[y * stride + x / 8] >> (7 - x % 8) & 1;
+            same &= bit == (x < window->width && bits[y * window->width + x]);
+        }
+    free(scratch);
+    free(bits);
+    free(packed);
+    return same;
+}
+
 static int same_text(const mask_logits *m, const rle_window *window)
 {
     void *scratch = allocate(mask_scratch(m, window));
@@ -175,7 +195,8 @@ static int one_case(void)
     const double edges[4] = {draw_edge(), draw_edge(), draw_edge(), draw_edge()};
     const double *box = draw(3) == 0 ? NULL : edges;
     mask_window(&window, &m, box);
-    const int same = same_bits(&m, &window, box) && same_text(&m, &window);
+    const int same = same_bits(&m, &window, box) && same_packed(&m, &window) &&
+                     same_text(&m, &window);
     free(values);
     return same;
 }

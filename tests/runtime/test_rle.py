@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from sam3_edge.runtime import _kernels
-from sam3_edge.runtime.rle import decode_rle, encode_rle, rle_extent, rle_iou
+from sam3_edge.runtime.rle import decode_rle, encode_rle, rle_extent, rle_iou, rle_window
 
 Bits = NDArray[np.bool_]
 
@@ -139,7 +139,7 @@ REFUSED = pytest.mark.parametrize(
         ((2, 3), "6 ", "got byte 0x20 at 1"),
         ((2, 3), "6p", "got byte 0x70 at 1"),
         ((2, 3), "6\0", "got byte 0x00 at 1"),
-        ((2, 3), "\u00e9", "got byte 0xc3 at 0"),
+        ((2, 3), "\u00e9", r"got U\+00e9 at 0"),
         ((2, 3), "6P", "expected the last run to be whole"),
         ((2, 3), "O", "expected a run of 0 to 4294967295 pixels"),
         ((2, 3), "oooooo", "expected the last run to be whole"),
@@ -161,6 +161,8 @@ def test_malformed_text_is_not_counted(size: tuple[int, int], counts: str, messa
     empty = encode_rle(np.zeros(size, np.bool_))
     with pytest.raises(ValueError, match=message):
         rle_extent(size, counts)
+    with pytest.raises(ValueError, match=message):
+        rle_window(size, counts)
     for a, b in ((counts, empty), (empty, counts), (counts, counts)):
         with pytest.raises(ValueError, match=message):
             rle_iou(size, a, b)
@@ -173,7 +175,63 @@ def test_impossible_sizes_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"expected (sides of 0 or more|at most 4294967295)"):
         rle_extent(size, "0")
     with pytest.raises(ValueError, match=r"expected (sides of 0 or more|at most 4294967295)"):
+        rle_window(size, "0")
+    with pytest.raises(ValueError, match=r"expected (sides of 0 or more|at most 4294967295)"):
         rle_iou(size, "0", "0")
+
+
+def test_refused_text_writes_nothing() -> None:
+    mask = np.full((2, 3), 7, np.uint8)
+    for counts in ("5", "7", "33000007", "6 ", "6P", "22O"):
+        with pytest.raises(ValueError, match="RLE: expected"):
+            _kernels.decode_rle(mask, counts, 2, 3, 0, 0)
+        assert (mask == 7).all()
+
+
+# ------------------------------ windows ------------------------------
+
+
+@given(mask=MASKS)
+def test_window_is_the_mask_cropped_to_its_extent(mask: Bits) -> None:
+    size = (mask.shape[0], mask.shape[1])
+    counts = encode_rle(mask)
+    (x1, y1), bits = rle_window(size, counts)
+    _, box = rle_extent(size, counts)
+    assert (x1, y1, x1 + bits.shape[1], y1 + bits.shape[0]) == box
+    assert bits.dtype == np.bool_
+    assert bits.flags.c_contiguous
+    assert np.array_equal(bits, decode_rle(size, counts)[y1 : box[3], x1 : box[2]])
+    assert encode_rle(bits, size=size, origin=(x1, y1)) == counts
+
+
+@given(mask=MASKS, data=st.data())
+def test_any_window_is_that_part_of_the_mask(mask: Bits, data: st.DataObject) -> None:
+    height, width = mask.shape
+    y0, x0 = data.draw(st.integers(0, height)), data.draw(st.integers(0, width))
+    y1, x1 = data.draw(st.integers(y0, height)), data.draw(st.integers(x0, width))
+    bits = np.full((y1 - y0, x1 - x0), 7, np.uint8)
+    _kernels.decode_rle(bits, encode_rle(mask), height, width, x0, y0)
+    assert np.array_equal(bits, mask[y0:y1, x0:x1])
+
+
+def test_window_of_nothing() -> None:
+    origin, bits = rle_window((4, 5), encode_rle(np.zeros((4, 5), np.bool_)))
+    assert (origin, bits.shape) == ((0, 0), (0, 0))
+
+
+def test_window_of_runs_that_are_split() -> None:
+    """1 + 0 + 2 ones, from the second pixel on, over the end of a column of two."""
+    origin, bits = rle_window((2, 3), text([1, 1, 0, 2, 2]))
+    assert origin == (0, 0)
+    assert np.array_equal(bits, [[0, 1], [1, 1]])
+
+
+def test_window_of_a_large_frame() -> None:
+    """Nothing of the frame's size is made: it would be 3.6 GB."""
+    bits = blobs((70, 50), 3)
+    counts = encode_rle(bits, size=(60_000, 60_000), origin=(30_000, 59_000))
+    (x, y), window = rle_window((60_000, 60_000), counts)
+    assert encode_rle(window, size=(60_000, 60_000), origin=(x, y)) == counts
 
 
 # ------------------------------ counted on the runs ------------------------------
@@ -220,10 +278,10 @@ def test_runs_of_nothing_count_nothing() -> None:
     assert rle_extent((2, 3), text([6, 0])) == (0, (0, 0, 0, 0))
 
 
-@pytest.mark.parametrize("counts", [None, 6, ["6"]])
+@pytest.mark.parametrize("counts", [None, 6, ["6"], b"6"])
 def test_what_is_no_text_is_refused(counts: str) -> None:
     for call in (lambda: rle_extent((2, 3), counts), lambda: rle_iou((2, 3), "6", counts)):
-        with pytest.raises(TypeError, match="a bytes-like object is required, not"):
+        with pytest.raises(TypeError, match="RLE: expected a str, got"):
             call()
 
 
@@ -283,6 +341,6 @@ def test_kernel_refuses_what_it_cannot_write() -> None:
     mask = np.zeros((2, 3), np.bool_)
     mask.flags.writeable = False
     with pytest.raises((ValueError, BufferError)):
-        _kernels.decode_rle(mask, "6")
+        _kernels.decode_rle(mask, "6", 2, 3, 0, 0)
     with pytest.raises((ValueError, BufferError)):
-        _kernels.decode_rle(np.zeros((6, 6), np.bool_)[::2, ::2], "9")
+        _kernels.decode_rle(np.zeros((6, 6), np.bool_)[::2, ::2], "9", 3, 3, 0, 0)
