@@ -12,7 +12,7 @@ _Box = tuple[float, float, float, float]
 def logits_to_mask(
     logits: NDArray[np.float32], size: tuple[int, int], box: _Box | None = None
 ) -> Mask:
-    """logits: (h, w) float32, over the whole frame, sides of 1 to 2**20. size: (H, W) of the frame.
+    """The mask as bits. logits: (h, w) float32, over the whole frame, sides of 1 to 2**20. size: (H, W) of the frame.
 
     box: xyxy pixels of the frame; nothing outside it is set. None: anywhere in the frame.
     Equivalent to `interpolate(logits, size, mode="bilinear", align_corners=False) > 0`; around a
@@ -30,6 +30,22 @@ def logits_to_rle(
 ) -> str:
     """The `counts` of `logits_to_mask(logits, size, box)`, found without making its bits."""
     return _kernels.mask_to_rle(np.ascontiguousarray(logits), *size, box, False)
+
+
+def logits_to_packed(
+    logits: NDArray[np.float32], size: tuple[int, int], box: _Box | None = None
+) -> tuple[tuple[int, int, int, int], NDArray[np.uint8]]:
+    """The mask as packed bits: its window x, y, width, height, and (height, (width + 7) // 8) uint8.
+
+    The first of eight pixels is the highest bit: `np.unpackbits(packed, axis=1, count=width)` gives
+    the bits of `logits_to_mask(logits, size, box)` back.
+    """
+    logits = np.ascontiguousarray(logits)
+    window = _kernels.mask_window(logits, *size, box)
+    x, y, width, height = window
+    packed = np.empty((height, (width + 7) // 8), dtype=np.uint8)
+    _kernels.mask_to_packed(packed, logits, *size, x, y, width, False)
+    return window, packed
 
 
 def mask_extent(bits: NDArray[np.bool_]) -> tuple[int, tuple[int, int, int, int]]:

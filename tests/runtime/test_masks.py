@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from sam3_edge.runtime import _kernels
-from sam3_edge.runtime.masks import logits_to_mask, logits_to_rle, mask_extent
+from sam3_edge.runtime.masks import logits_to_mask, logits_to_packed, logits_to_rle, mask_extent
 from sam3_edge.runtime.rle import encode_rle
 
 Logits = NDArray[np.float32]
@@ -113,6 +113,24 @@ def test_rle_is_that_of_the_bits(logits: Logits, size: tuple[int, int], box: Box
     assert counts == coco.encode(np.asfortranarray(expected))["counts"].decode()
     mask = logits_to_mask(logits, size, box)
     assert counts == encode_rle(mask.bits, size=mask.size, origin=mask.origin)
+
+
+@given(logits=LOGITS, size=FRAMES, box=BOXES)
+def test_packed_bits_are_those_of_the_mask(
+    logits: Logits, size: tuple[int, int], box: Box | None
+) -> None:
+    mask = logits_to_mask(logits, size, box)
+    window, packed = logits_to_packed(logits, size, box)
+    assert window == (*mask.origin, *mask.bits.shape[::-1])
+    np.testing.assert_array_equal(packed, np.packbits(mask.bits, axis=1))
+
+
+def test_packed_bits_wider_than_a_stripe() -> None:
+    logits = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32)
+    for width in (511, 512, 513, 1100):
+        mask = logits_to_mask(logits, (9, width))
+        _, packed = logits_to_packed(logits, (9, width))
+        np.testing.assert_array_equal(packed, np.packbits(mask.bits, axis=1))
 
 
 @given(logits=LOGITS, size=FRAMES, box=BOXES)
