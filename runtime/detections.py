@@ -5,19 +5,50 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_edge.runtime.rle import encode_rle, rle_window
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
 class Mask:
-    """The pixels of one object, stored only inside a window of the frame.
+    """The pixels of one object in its frame, as RLE, as bits of a window, or as both.
 
-    size: (H, W) of the frame.
-    origin: (x, y) of the window's top left pixel in the frame.
-    bits: (h, w) bool, C order; every pixel outside the window is False.
+    Of the two what was not given is made when it is asked for, and kept.
     """
 
-    size: tuple[int, int]
-    origin: tuple[int, int]
-    bits: NDArray[np.bool_]
+    __slots__ = ("_bits", "_counts", "_origin", "size")
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int],
+        counts: str | None = None,
+        origin: tuple[int, int] = (0, 0),
+        bits: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """size: (H, W) of the frame. counts: the whole frame's, COCO's compressed RLE.
+
+        origin: (x, y) in the frame of the top left pixel of `bits`, (h, w) bool in C order; every
+        pixel outside them is False. At least one of counts and bits.
+        """
+        assert counts is not None or bits is not None
+        self.size = size
+        self._counts = counts
+        self._origin = origin
+        self._bits = bits
+
+    @property
+    def counts(self) -> str:
+        if self._counts is None:
+            self._counts = encode_rle(self.bits, size=self.size, origin=self._origin)
+        return self._counts
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        self._find_bits()
+        return self._origin
+
+    @property
+    def bits(self) -> NDArray[np.bool_]:
+        return self._find_bits()
 
     def full(self) -> NDArray[np.bool_]:
         """(H, W) bool: the mask in the whole frame."""
@@ -26,6 +57,15 @@ class Mask:
         height, width = self.bits.shape
         whole[y : y + height, x : x + width] = self.bits
         return whole
+
+    def _find_bits(self) -> NDArray[np.bool_]:
+        bits = self._bits
+        if bits is None:
+            assert self._counts is not None
+            # The origin first: another thread that finds bits must find theirs.
+            self._origin, bits = rle_window(self.size, self._counts)
+            self._bits = bits
+        return bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

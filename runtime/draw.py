@@ -2,12 +2,16 @@
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_edge.runtime.detections import Detections, Mask
+from sam3_edge.runtime import _kernels
+from sam3_edge.runtime.detections import Detections
+
+PaintFormat = Literal["BGR", "RGB", "BGRx", "RGBA", "NV12"]
 
 # BGR. The colours of Okabe and Ito, told apart with every common kind of colour blindness.
 PALETTE = (
@@ -20,28 +24,73 @@ PALETTE = (
     (178, 114, 0),  # blue
 )
 _MASK_STRENGTH = 0.4
+_MOST_OUTLINE_PX = 16.0
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _DARK, _LIGHT = (20, 20, 20), (255, 255, 255)
 
 
 def draw(
-    image: NDArray[np.uint8], detections: Detections, prompts: Sequence[str]
+    image: NDArray[np.uint8],
+    detections: Detections,
+    prompts: Sequence[str],
+    out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """A copy of `image`, (H, W, 3) uint8 BGR, with masks, outlines, boxes and labels.
 
     One colour per prompt; lines and letters grow with the frame. Best scores are drawn last.
+    out: filled and returned where given, C-contiguous and of the same shape; may be `image`.
+    Raises ValueError for another `out`.
     """
-    canvas = image.copy()
-    unit = max(0.5, min(image.shape[:2]) / 720)  # 1 at 1280 x 720
+    canvas = _copy(image, out)
+    height, width, channels = canvas.shape
+    unit = _unit(height, width)
+    paint_masks((canvas.reshape(height, width * channels),), "BGR", (height, width), detections)
     order = range(len(detections) - 1, -1, -1)
-    for i in order:
-        _paint_mask(canvas, detections.masks[i], _colour(detections, i), unit)
     for i in order:
         _draw_box(canvas, detections.boxes[i], _colour(detections, i), unit)
     for i in order:
         label = _label(detections, i, prompts)
         _draw_label(canvas, detections.boxes[i], label, _colour(detections, i), unit)
     return canvas
+
+
+def paint_masks(
+    planes: tuple[NDArray[np.uint8], ...],
+    format: PaintFormat,  # noqa: A002
+    size: tuple[int, int],
+    detections: Detections,
+) -> None:
+    """Tints the masks and draws their outlines in place; the best score lies on top.
+
+    planes: (rows, bytes a row) uint8, as `preprocess.plane_sizes` has them, rows any distance
+    apart. size: (H, W). Raises ValueError for planes that do not fit the format or cannot be
+    written, and for masks of a larger frame.
+    """
+    height, width = size
+    entries = []
+    for i in range(len(detections) - 1, -1, -1):
+        mask = detections.masks[i]
+        entries.append((mask.bits, *mask.origin, _colour(detections, i)))
+    outline_px = min(max(1.0, 2.0 * _unit(height, width)), _MOST_OUTLINE_PX)
+    _kernels.paint_masks(planes, format, height, width, tuple(entries), _MASK_STRENGTH, outline_px)
+
+
+def _copy(image: NDArray[np.uint8], out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    if out is None:
+        return image.copy(order="C")
+    if out.shape != image.shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
+        raise ValueError(
+            f"out: expected {image.shape} uint8, C-contiguous, got {out.shape} {out.dtype}"
+            f"{'' if out.flags.c_contiguous else ', not C-contiguous'}"
+        )
+    if out is not image:
+        np.copyto(out, image)
+    return out
+
+
+def _unit(height: int, width: int) -> float:
+    """What lines and letters are measured in: 1 at 1280 x 720."""
+    return max(0.5, min(height, width) / 720)
 
 
 def _colour(detections: Detections, i: int) -> tuple[int, int, int]:
@@ -54,27 +103,6 @@ def _label(detections: Detections, i: int, prompts: Sequence[str]) -> str:
     plain = "".join(c for c in text if not unicodedata.combining(c)).encode("ascii", "replace")
     track = "" if detections.track_ids is None else f" #{detections.track_ids[i]}"
     return f"{plain.decode()[:32]}{track} {detections.scores[i]:.2f}"
-
-
-def _paint_mask(
-    canvas: NDArray[np.uint8], mask: Mask, colour: tuple[int, int, int], unit: float
-) -> None:
-    if not mask.bits.size:
-        return
-    x, y = mask.origin
-    height, width = mask.bits.shape
-    window = canvas[y : y + height, x : x + width]
-    tint = np.empty_like(window)
-    tint[:] = colour
-    blended = cv2.addWeighted(window, 1 - _MASK_STRENGTH, tint, _MASK_STRENGTH, 0)
-    inside = mask.bits.astype(np.uint8)
-    cv2.copyTo(blended, inside, window)
-    # A frame of zeros closes outlines that would run along the window's edge.
-    bits = np.pad(inside, 1)
-    contours, _ = cv2.findContours(
-        bits, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x - 1, y - 1)
-    )
-    cv2.drawContours(canvas, contours, -1, colour, max(1, round(1.5 * unit)))
 
 
 def _draw_box(

@@ -4,9 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sam3_edge.runtime.detections import Detections, Mask
+from sam3_edge.runtime.detections import Detections
 from sam3_edge.runtime.frame import Frame
-from sam3_edge.runtime.rle import encode_rle
 
 SCHEMA = 1
 
@@ -78,12 +77,7 @@ def _objects(found: Detections, prompts: Sequence[str]) -> list[dict[str, object
             "score": round(float(found.scores[i]), 4),
             "box": [round(float(edge), 2) for edge in found.boxes[i]],
             "track_id": None if found.track_ids is None else int(found.track_ids[i]),
-            "mask": _mask(found.masks[i]),
+            "mask": {"size": list(found.masks[i].size), "counts": found.masks[i].counts},
         }
         for i in range(len(found))
     ]
-
-
-def _mask(mask: Mask) -> dict[str, object]:
-    counts = encode_rle(mask.bits, size=mask.size, origin=mask.origin)
-    return {"size": list(mask.size), "counts": counts}

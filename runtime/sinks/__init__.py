@@ -8,8 +8,14 @@ from sam3_edge.runtime.results import FrameResult
 class Sink(Protocol):
     """Checks where it writes when it is made, opens at the first result.
 
+    name: what messages call it. draws: it needs masks as bits.
+    in_callers_thread: it belongs to the thread that runs the command, as windows do.
     written: what it has written so far, in words, for the summary; None for nothing.
     """
+
+    name: str
+    draws: bool
+    in_callers_thread: bool
 
     @property
     def written(self) -> str | None: ...

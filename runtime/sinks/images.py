@@ -4,8 +4,8 @@ from pathlib import Path
 
 import cv2
 
-from sam3_edge.runtime.draw import draw
 from sam3_edge.runtime.results import FrameResult
+from sam3_edge.runtime.sinks.canvas import Canvas
 from sam3_edge.runtime.sinks.places import cannot_write, check_folder_place
 
 _JPEG_QUALITY = 92
@@ -14,8 +14,13 @@ _JPEG_QUALITY = 92
 class ImagesSink:
     """Writes frame_000000.jpg, numbered as the frames are."""
 
+    draws = True
+    in_callers_thread = False
+
     def __init__(self, folder: Path, every: int = 1) -> None:
         check_folder_place(folder)
+        self.name = str(folder)
+        self._canvas = Canvas()
         self._folder = folder
         self._every = every
         self._count = 0
@@ -27,7 +32,7 @@ class ImagesSink:
     def write(self, result: FrameResult) -> None:
         if result.frame.index % self._every:
             return
-        picture = draw(result.frame.image, result.detections, result.prompts)
+        picture = self._canvas.draw(result)
         _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         path = self._folder / f"frame_{result.frame.index:06d}.jpg"
         try:

@@ -14,8 +14,12 @@ class JsonlSink:
     """Every line is handed to the system before the next frame: a reader sees it at once, and
     after a crash or on a full disk the file ends with a whole line."""
 
+    draws = False
+    in_callers_thread = False
+
     def __init__(self, path: str) -> None:
         """path: a file, which is replaced at the first frame, or "-"."""
+        self.name = "standard output" if path == "-" else path
         self._path = Path(path)
         self._to_stdout = path == "-"
         self._stream: io.FileIO | None = None

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 
 from sam3_edge.errors import SinkError, UsageError
-from sam3_edge.runtime.draw import draw
 from sam3_edge.runtime.results import FrameResult
+from sam3_edge.runtime.sinks.canvas import Canvas
 from sam3_edge.runtime.sinks.places import check_file_place, check_free_space
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
@@ -16,6 +16,9 @@ _CODEC = "mp4v"
 
 
 class VideoSink:
+    draws = True
+    in_callers_thread = False
+
     def __init__(self, path: Path, fps: float) -> None:
         """fps: frames per second of the source. The file is replaced at the first frame."""
         if path.suffix.lower() not in SUFFIXES:
@@ -24,6 +27,8 @@ class VideoSink:
                 f"got {path.suffix or 'no ending'}"
             )
         check_file_place(path)
+        self.name = os.fspath(path)
+        self._canvas = Canvas()
         self._path = path
         self._fps = fps
         self._writer: cv2.VideoWriter | None = None
@@ -47,7 +52,7 @@ class VideoSink:
                 f"{width} x {height} (frame {result.frame.index}); pictures of several sizes go "
                 "to --images"
             )
-        self._writer.write(draw(result.frame.image, result.detections, result.prompts))
+        self._writer.write(self._canvas.draw(result))
         self._frames += 1
 
     def close(self) -> None:

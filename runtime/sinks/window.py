@@ -6,17 +6,22 @@ import sys
 import cv2
 
 from sam3_edge.errors import SinkError
-from sam3_edge.runtime.draw import draw
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks import WindowClosed
+from sam3_edge.runtime.sinks.canvas import Canvas
 
 _TITLE = "sam3-edge (q or Esc ends)"
 _END_KEYS = (27, ord("q"))
 
 
 class WindowSink:
+    name = "the window"
+    draws = True
+    in_callers_thread = True  # the one that handles the window's events
+
     def __init__(self) -> None:
         check_display()
+        self._canvas = Canvas()
         self._open = False
 
     @property
@@ -26,7 +31,7 @@ class WindowSink:
     def write(self, result: FrameResult) -> None:
         """Raises WindowClosed when the person ends it."""
         try:
-            cv2.imshow(_TITLE, draw(result.frame.image, result.detections, result.prompts))
+            cv2.imshow(_TITLE, self._canvas.draw(result))
             self._open = True
             key = cv2.waitKey(1) & 0xFF
             visible = cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1

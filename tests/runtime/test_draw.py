@@ -1,12 +1,15 @@
 import dataclasses
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
 from sam3_edge.runtime.detections import Detections, Mask
-from sam3_edge.runtime.draw import PALETTE, draw
+from sam3_edge.runtime.draw import PALETTE, PaintFormat, draw, paint_masks
+from sam3_edge.runtime.preprocess import plane_sizes
 from sam3_edge.runtime.results import FrameResult
+from tests.runtime.draw_twin import PaintedMask, paint_twin
 
 
 def painted(result: FrameResult, **changes: object) -> np.ndarray:
@@ -70,3 +73,113 @@ def test_boxes_at_the_border_and_labels_wider_than_the_frame(
     )
     for prompts in (("fish", "crab"), ("une très longue créature", "魚 %s\n"), ("a" * 500, "")):
         assert draw(image, detections, prompts).any()
+
+
+# ------------------------------ out ------------------------------
+
+
+def test_the_picture_is_drawn_into_out(make_result: Callable[..., FrameResult]) -> None:
+    result = make_result(size=(120, 160))
+    out = np.full((120, 160, 3), 9, np.uint8)
+    for index in (0, 1):
+        image = make_result(index, size=(120, 160)).frame.image
+        expected = draw(image, result.detections, result.prompts)
+        assert draw(image, result.detections, result.prompts, out) is out
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_out_may_be_the_image(make_result: Callable[..., FrameResult]) -> None:
+    result = make_result(size=(120, 160))
+    expected = painted(result)
+    image = result.frame.image
+    assert draw(image, result.detections, result.prompts, image) is image
+    np.testing.assert_array_equal(image, expected)
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (np.zeros((48, 63, 3), np.uint8), r"expected \(48, 64, 3\) uint8.* got \(48, 63, 3\) uint8"),
+        (np.zeros((48, 64, 3), np.float32), "got .* float32"),
+        (np.zeros((48, 64, 6), np.uint8)[..., ::2], "uint8, not C-contiguous"),
+    ],
+)  # fmt: skip
+def test_an_out_that_cannot_be_filled(
+    make_result: Callable[..., FrameResult], out: np.ndarray, message: str
+) -> None:
+    result = make_result()
+    with pytest.raises(ValueError, match=message):
+        draw(result.frame.image, result.detections, result.prompts, out)
+
+
+def test_images_that_are_not_contiguous(make_result: Callable[..., FrameResult]) -> None:
+    result = make_result()
+    mirrored = result.frame.image[:, ::-1]
+    expected = draw(mirrored.copy(), result.detections, result.prompts)
+    actual = draw(mirrored, result.detections, result.prompts)
+    np.testing.assert_array_equal(actual, expected)
+
+
+# ------------------------------ masks ------------------------------
+
+
+def test_masks_are_tinted_and_outlined_the_best_on_top(
+    make_result: Callable[..., FrameResult],
+) -> None:
+    """What the twin makes of them with 40 % of the prompt's colour and lines of 2 px at 720p."""
+    size = (720, 900)
+    detections = make_result(size=size).detections
+    bits = np.zeros((300, 400), np.bool_)
+    cv2.circle(bits.view(np.uint8), (200, 150), 149, 1, cv2.FILLED)
+    masks = tuple(Mask(size=size, origin=origin, bits=bits) for origin in ((30, 40), (201, 77)))
+    detections = dataclasses.replace(detections, masks=masks)
+    image = make_result(size=size).frame.image.reshape(720, 2700)
+    below_first = [
+        PaintedMask(bits=bits, origin=masks[i].origin, colour=PALETTE[(1, 0)[i]]) for i in (1, 0)
+    ]
+    (expected,) = paint_twin((image,), "BGR", size, below_first, 0.4, 2.0)
+    paint_masks((image,), "BGR", size, detections)
+    np.testing.assert_array_equal(image, expected)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "back"),
+    [
+        ("RGB", cv2.COLOR_RGB2BGR),
+        ("BGRx", cv2.COLOR_BGRA2BGR),
+        ("RGBA", cv2.COLOR_RGBA2BGR),
+        ("NV12", cv2.COLOR_YUV2BGR_NV12),
+    ],
+)
+def test_every_format_shows_the_same_picture(
+    make_result: Callable[..., FrameResult], pixel_format: PaintFormat, back: int
+) -> None:
+    """On grey: the same bytes; in NV12 within what rounding makes, but for chroma at the rim."""
+    is_nv12 = pixel_format == "NV12"
+    bits = np.ones((40, 50), np.bool_)
+    masks = tuple(Mask(size=(64, 80), origin=(x, 8), bits=bits) for x in (6, 30))
+    detections = dataclasses.replace(make_result(size=(64, 80)).detections, masks=masks)
+    bgr = np.full((64, 240), 100, np.uint8)
+    paint_masks((bgr,), "BGR", (64, 80), detections)
+    sizes = plane_sizes(pixel_format, 64, 80)
+    greys = (102, 128) if is_nv12 else (100,)
+    planes = tuple(np.full(shape, grey, np.uint8) for shape, grey in zip(sizes, greys, strict=True))
+    paint_masks(planes, pixel_format, (64, 80), detections)
+    whole = np.vstack(planes) if is_nv12 else planes[0].reshape(64, 80, -1)
+    shown = cv2.cvtColor(whole, back).astype(int)
+    away = np.abs(shown - bgr.reshape(64, 80, 3)).max(2)
+    if is_nv12:
+        rim = np.zeros((64, 80), np.bool_)
+        for x in (6, 30):
+            rim[[8, 9, 46, 47], x : x + 50] = True
+            rim[8:48, [x, x + 1, x + 48, x + 49]] = True
+        away[rim] = 0
+    assert away.max() <= (4 if is_nv12 else 0)
+    assert (shown[20, 20] != 100).any()
+    assert (shown[20, 70] != shown[20, 20]).any()
+
+
+def test_a_mask_of_a_larger_frame(make_result: Callable[..., FrameResult]) -> None:
+    result = make_result()
+    with pytest.raises(ValueError, match="window inside the frame of 20 x 16 pixels"):
+        paint_masks((np.zeros((16, 60), np.uint8),), "BGR", (16, 20), result.detections)
