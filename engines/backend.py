@@ -50,6 +50,7 @@ class RawOutput:
     logits: (P, Q) float32. presence: (P, 1) float32 logit. boxes: (P, Q, 4) float32, cxcywh in
     0..1 of the network's square. masks: (P, Q, 4s, 4s) float32 logits.
     vision_ms, decoder_ms: time the two graphs took.
+    The arrays belong to whoever holds them: an engine writes into them again when nobody does.
     """
 
     logits: NDArray[np.float32]

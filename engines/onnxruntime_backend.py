@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from sam3_edge.engines.backend import Pending, PromptBatch, RawOutput, TextFeatures
+from sam3_edge.engines.buffer_pool import BufferPool
 from sam3_edge.engines.bundle import Bundle
 from sam3_edge.engines.contract import fixed_sizes
 from sam3_edge.engines.manifest import GraphSpec
@@ -64,6 +65,7 @@ class OnnxRuntimeBackend:
         self._vision = self._bound_graph("vision")
         self._decoder = self._bound_graph("decoder")
         self._bind_features()
+        self._outputs = {tensor.name: BufferPool() for tensor in self._spec("decoder").outputs}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="onnxruntime")
 
     @property
@@ -107,7 +109,7 @@ class OnnxRuntimeBackend:
             self._vision.run()
         seen = perf_counter()
         with onnxruntime_errors(EngineError, "the decoder graph failed", _ADVICE):
-            outputs = self._allocate_outputs(len(prompts))
+            outputs = self._take_outputs(len(prompts))
             for chunk in self._chunks(len(prompts)):
                 self._decode(chunk, prompts, outputs)
         decoded = perf_counter()
@@ -132,10 +134,12 @@ class OnnxRuntimeBackend:
             self._vision.bind_output(tensor.name, features)
             self._decoder.bind_input(tensor.name, features)
 
-    def _allocate_outputs(self, num_prompts: int) -> dict[str, NDArray[Any]]:
-        """Fresh for every picture: the results belong to whoever asked for them."""
+    def _take_outputs(self, num_prompts: int) -> dict[str, NDArray[Any]]:
+        """Other arrays than any result has that somebody still looks at."""
         return {
-            tensor.name: np.empty((num_prompts, *fixed_sizes(tensor.shape[1:])), tensor.dtype)
+            tensor.name: self._outputs[tensor.name].take(
+                (num_prompts, *fixed_sizes(tensor.shape[1:])), tensor.dtype
+            )
             for tensor in self._spec("decoder").outputs
         }
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sam3_edge.engines.backend import RawOutput
+from sam3_edge.engines.buffer_pool import BufferPool
 from sam3_edge.engines.manifest import TensorSpec
 from sam3_edge.engines.tensorrt_buffer import Lane, SharedTensor, shared_tensors, sizes
 from sam3_edge.engines.tensorrt_capture import CapturedWork, CaptureSwitch
@@ -39,6 +39,7 @@ class ImageSlot:
         self._submitted: weakref.ref[Submitted] | None = None
         self.outputs: list[dict[str, SharedTensor]] = []
         self.decoder: list[CapturedWork] = []
+        self.copies = {spec.name: BufferPool() for spec in outputs}
         with ExitStack() as stack:
             self.image = shared_tensors(stack, lane, [image])[image.name]
             self.started, self.seen, self.decoded = (
@@ -125,9 +126,11 @@ class Submitted:
         return RawOutput(**self._copies(), vision_ms=vision_ms, decoder_ms=decoder_ms)
 
     def _copies(self) -> dict[str, NDArray[Any]]:
-        """Fresh arrays: the slot's are written again by its next picture."""
+        """The slot's own are written again by its next picture."""
         copies = {
-            spec.name: np.empty(sizes(spec, self._chunks.num_prompts), spec.dtype)
+            spec.name: self._slot.copies[spec.name].take(
+                sizes(spec, self._chunks.num_prompts), spec.dtype
+            )
             for spec in self._specs
         }
         for tensors, rows in zip(self._slot.outputs, self._chunks.slices, strict=False):

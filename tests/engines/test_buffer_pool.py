@@ -1,0 +1,75 @@
+"""An array comes again when nobody refers to it, and never before."""
+
+from threading import Thread
+
+import numpy as np
+
+from sam3_edge.engines.buffer_pool import BufferPool
+
+SHAPE = (4, 6, 3)
+
+
+def address(array: np.ndarray) -> int:  # type: ignore[type-arg]
+    return int(array.__array_interface__["data"][0])
+
+
+def test_what_is_let_go_comes_again() -> None:
+    pool = BufferPool()
+    seen = set()
+    for _ in range(100):
+        array = pool.take(SHAPE, np.uint8)
+        assert (array.shape, array.dtype, array.flags.c_contiguous) == (SHAPE, np.uint8, True)
+        seen.add(address(array))
+    assert len(seen) == 2  # the one before is held while the next is taken
+
+
+def test_what_somebody_looks_at_is_left_alone() -> None:
+    pool = BufferPool()
+    array = pool.take(SHAPE, np.uint8)
+    array[...] = 7
+    views = {
+        "slice": array[1:, ::2],
+        "transposed": array.T,
+        "memory": memoryview(array),
+        "frombuffer": np.frombuffer(array, np.uint8),
+        "held by another object": [array],
+    }
+    del array
+    while views:
+        fresh = pool.take(SHAPE, np.uint8)
+        fresh[...] = 1
+        assert all(np.all(np.asarray(view) == 7) for view in views.values())
+        views.popitem()
+    assert pool.take(SHAPE, np.uint8) is not None
+
+
+def test_a_view_of_a_view_counts() -> None:
+    pool = BufferPool()
+    corner = pool.take(SHAPE, np.uint8)[1:][:, 1:][..., 0]
+    corner[...] = 9
+    pool.take(SHAPE, np.uint8)[...] = 1
+    assert np.all(corner == 9)
+
+
+def test_another_shape_or_type_begins_anew() -> None:
+    pool = BufferPool()
+    pool.take(SHAPE, np.uint8)
+    assert pool.take((2, 2), np.uint8).shape == (2, 2)
+    assert pool.take((2, 2), np.float32).dtype == np.float32
+
+
+def test_more_than_it_keeps_are_still_given() -> None:
+    pool = BufferPool()
+    held = [pool.take(SHAPE, np.uint8) for _ in range(40)]
+    assert len({address(array) for array in held}) == 40
+
+
+def test_another_thread_may_let_go() -> None:
+    pool = BufferPool()
+    box = [pool.take(SHAPE, np.uint8)]
+    first = address(box[0])
+    assert address(pool.take(SHAPE, np.uint8)) != first
+    thread = Thread(target=box.clear)
+    thread.start()
+    thread.join()
+    assert address(pool.take(SHAPE, np.uint8)) == first
