@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from numpy.typing import NDArray
 
 from sam3_edge.engines.backend import RawOutput
 from sam3_edge.errors import EngineError
-from sam3_edge.runtime.postprocess import postprocess, sigmoid, to_pixels
+from sam3_edge.runtime.postprocess import Suppression, postprocess, sigmoid, to_pixels
 
 SIZE = (100, 200)
 HALF = np.array([0.5, 0.5], dtype=np.float32)
@@ -46,7 +47,7 @@ def test_the_score_is_logit_times_presence() -> None:
 
 def test_every_prompt_has_its_own_threshold_and_reaching_it_is_enough() -> None:
     output = raw_output()
-    exact = float(sigmoid(output.logits[0, 2:])[0])
+    exact = float(postprocess(output, HALF, SIZE).scores[2])
     above = float(np.nextafter(np.float32(exact), np.float32(1)))
     assert len(postprocess(output, thresholds(exact, 0.99), SIZE)) == 2
     assert len(postprocess(output, thresholds(above, 0.99), SIZE)) == 1
@@ -75,6 +76,41 @@ def test_masks_stay_inside_their_boxes_unless_asked_otherwise() -> None:
     whole = postprocess(raw_output(), HALF, SIZE, crop_masks=False).masks[0]
     assert whole.bits.shape == SIZE
     assert whole.bits.all()
+
+
+@pytest.mark.parametrize("crop_masks", [True, False])
+def test_bits_made_now_are_those_of_the_text(crop_masks: bool) -> None:
+    output = raw_output()
+    output.masks[...] = np.random.default_rng(3).normal(size=output.masks.shape)
+    now = postprocess(output, HALF, SIZE, crop_masks=crop_masks, mask_bits=True)
+    later = postprocess(output, HALF, SIZE, crop_masks=crop_masks)
+    for one, other in zip(now.masks, later.masks, strict=True):
+        assert one.counts == other.counts
+        np.testing.assert_array_equal(one.full(), other.full())
+
+
+@pytest.mark.parametrize("of", ["boxes", "masks"])
+def test_the_better_of_two_that_overlap_is_kept(of: Literal["boxes", "masks"]) -> None:
+    output = raw_output()
+    output.boxes[0, 0, 0] = 0.4  # of the best, [1, 1], it covers two thirds; [0, 2] is the same
+    keep_all = postprocess(output, HALF, SIZE, suppression=Suppression(iou=1.0, of=of))
+    assert keep_all.prompt_index.tolist() == [1, 0, 0]
+    twins = postprocess(output, HALF, SIZE, suppression=Suppression(iou=0.9, of=of))
+    assert twins.prompt_index.tolist() == [1, 0]
+    assert len(twins.masks) == len(twins.scores) == len(twins.boxes) == 2
+    best = postprocess(output, HALF, SIZE, suppression=Suppression(iou=0.5, of=of))
+    assert best.prompt_index.tolist() == [1]
+
+
+def test_masks_apart_in_boxes_that_overlap_are_two_objects() -> None:
+    output = raw_output()
+    output.masks[1, :, :, :4] = -4  # the best: the right half; of the others the left
+    output.masks[0, :, :, 4:] = -4
+    suppressed = [
+        len(postprocess(output, HALF, SIZE, suppression=Suppression(iou=0.5, of=of)))
+        for of in ("boxes", "masks")
+    ]
+    assert suppressed == [1, 2]
 
 
 def test_nothing_found() -> None:

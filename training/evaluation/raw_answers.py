@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_edge.engines.backend import RawOutput
-from sam3_edge.runtime.detections import Mask
 from sam3_edge.runtime.postprocess import postprocess
-from sam3_edge.runtime.rle import encode_rle
 from sam3_edge.training.evaluation.answers import Answer, Objects
 from sam3_edge.training.evaluation.pictures import JudgedPicture
 
@@ -32,7 +30,7 @@ def raw_answers(
     found = postprocess(seen, lowest, size, crop_masks=False)
     for index, phrase in enumerate(picture.phrases):
         mine = np.flatnonzero(found.prompt_index == index)
-        chosen = tuple(encode_mask(found.masks[i]) for i in mine) if with_masks else None
+        chosen = tuple(found.masks[i].counts for i in mine) if with_masks else None
         truth = np.flatnonzero(picture.phrase == index)
         yield Answer(
             picture=number,
@@ -45,10 +43,6 @@ def raw_answers(
             scores=found.scores[mine].astype(np.float64),
             presence=float(found.presence[index]),
         )
-
-
-def encode_mask(mask: Mask) -> str:
-    return encode_rle(mask.bits, size=mask.size, origin=mask.origin)
 
 
 def _truth(picture: JudgedPicture, chosen: NDArray[np.intp], *, with_masks: bool) -> Objects:
