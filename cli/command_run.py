@@ -1,13 +1,14 @@
 """`sam3-edge run`: the options, and what --help says of them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from sam3_edge.engines.bundle import default_bundle_path
 from sam3_edge.errors import UsageError
 from sam3_edge.run_detection import DEMO_FRAMES, RunOptions, run_detection
+from sam3_edge.runtime.postprocess import Suppression
 from sam3_edge.runtime.text_cache import default_cache_folder
 
 
@@ -73,6 +74,32 @@ from sam3_edge.runtime.text_cache import default_cache_folder
 @click.option(
     "--unverified", is_flag=True, help="Accept a bundle that has not passed its verification."
 )
+@click.option(
+    "--every", type=click.IntRange(min=1), default=1, metavar="N", help="Look at every N-th frame."
+)
+@click.option(
+    "--max-fps",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="RATE",
+    help="Look at no more frames a second: cooler and cheaper. A file is read slower.",
+)
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MS",
+    help="Of a camera: leave out what cannot be known this many milliseconds after it was seen.",
+)
+@click.option(
+    "--nms",
+    type=click.FloatRange(0, 1),
+    metavar="IOU",
+    help="Of objects that overlap more than this, 0 to 1, keep the best, whatever its prompt.",
+)
+@click.option(
+    "--nms-on",
+    type=click.Choice(["boxes", "masks"]),
+    help="With --nms: what is compared.  [default: boxes]",
+)
 @click.option("--no-crop-masks", is_flag=True, help="Keep the parts of masks outside their boxes.")
 @click.option(
     "--threads",
@@ -97,6 +124,8 @@ def run(
     camera: int | None,
     source: str | None,
     every_image: int | None,
+    nms: float | None,
+    nms_on: Literal["boxes", "masks"] | None,
     bundle: Path | None,
     text_cache: Path | None,
     **options: Any,
@@ -120,10 +149,13 @@ def run(
         raise UsageError(f"expected one of --source and --camera, got {got}; try --source demo")
     if every_image is not None and options["images"] is None:
         raise UsageError("expected --images beside --every-image, got none; add --images FOLDER")
+    if nms is None and nms_on is not None:
+        raise UsageError("expected --nms beside --nms-on, got none; add --nms 0.7")
     run_detection(
         RunOptions(
             source=f"camera:{camera}" if source is None else source,
             every_image=every_image or 1,
+            suppression=None if nms is None else Suppression(iou=nms, of=nms_on or "boxes"),
             bundle=bundle or default_bundle_path(),
             text_cache=text_cache or default_cache_folder(),
             **options,

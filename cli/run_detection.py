@@ -1,10 +1,8 @@
 """Everything `sam3-edge run` does once the command line is read."""
 
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from itertools import islice, takewhile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -17,9 +15,10 @@ from sam3_edge.engines.references import read_references
 from sam3_edge.errors import UsageError
 from sam3_edge.run_report import RunReport
 from sam3_edge.run_stop import StopSignal
+from sam3_edge.runtime.capture import Capture, Pace
 from sam3_edge.runtime.decoder import prompt_batch
-from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.pipeline import Request, deliver, detect
+from sam3_edge.runtime.postprocess import Suppression
 from sam3_edge.runtime.prompts import (
     Prompt,
     check_prompt_texts,
@@ -56,6 +55,10 @@ class RunOptions:
     every_image: int
     show: bool
     frames: int | None
+    every: int
+    max_fps: float | None
+    deadline: float | None
+    suppression: Suppression | None
     no_crop_masks: bool
     threads: int | None
     text_cache: Path
@@ -70,8 +73,11 @@ def run_detection(options: RunOptions) -> None:
         _quiet_opencv()
     tokenizer = Tokenizer()
     check_prompt_texts(options.prompts, tokenizer)
+    # Its threads would take the processors from the engine's, for pictures that one thread draws.
+    cv2.setNumThreads(1)
     with ExitStack() as stack:
-        source = stack.enter_context(closing(open_source(options.source)))
+        source = open_source(options.source)
+        capture = stack.enter_context(closing(_capture(options, source)))
         sinks = make_sinks(options, source)
         bundle = open_bundle(options.bundle, verified_only=not options.unverified)
         prompts = choose_thresholds(options.prompts, options.threshold, bundle.manifest)
@@ -79,11 +85,14 @@ def run_detection(options: RunOptions) -> None:
             _warn(unknown_phrase_warning(prompt.text, bundle.manifest.vocabulary))
         backend = stack.enter_context(closing(load_backend(bundle, num_threads=options.threads)))
         request, self_check = _prepare(options, bundle, backend, tokenizer, prompts)
+        request = replace(request, mask_bits=any(sink.draws for sink in sinks))
         stop = stack.enter_context(StopSignal())
         report = stack.enter_context(_report(options, source, Tally(request.texts)))
-        results = detect(_frames(source, options, stop), backend, request, self_check)
-        deliver(results, sinks, report.add)
-        report.finish([sink.written for sink in sinks])
+        results = detect(capture, backend, request, self_check, stop.requested)
+        unwritten = deliver(
+            results, sinks, report.add, live=source.live, should_stop=stop.requested
+        )
+        report.finish([sink.written for sink in sinks], live=source.live, unwritten=unwritten)
 
 
 def make_sinks(options: RunOptions, source: Source) -> list[Sink]:
@@ -130,7 +139,12 @@ def _prepare(
         text_cache=cache,
         num_exemplars=model.num_exemplars,
     )
-    request = Request(prompts=prompts, batch=batch, crop_masks=not options.no_crop_masks)
+    request = Request(
+        prompts=prompts,
+        batch=batch,
+        crop_masks=not options.no_crop_masks,
+        suppression=options.suppression,
+    )
     return request, self_check
 
 
@@ -143,9 +157,15 @@ def _self_check(bundle: Bundle) -> SelfCheck | None:
     return SelfCheck(read_references(bundle.references_path), bundle.manifest.precision)
 
 
-def _frames(source: Source, options: RunOptions, stop: StopSignal) -> Iterator[Frame]:
-    frames = takewhile(lambda _: not stop.is_set, source.frames())
-    return islice(frames, _frame_limit(source, options))
+def _capture(options: RunOptions, source: Source) -> Capture:
+    if options.deadline is not None and not source.live:
+        source.close()
+        raise UsageError(
+            f"expected a camera beside --deadline, got {source.name}, whose frames are never late; "
+            "leave --deadline out"
+        )
+    pace = Pace(every=options.every, max_fps=options.max_fps, deadline_ms=options.deadline)
+    return Capture(source, pace, limit=_frame_limit(source, options))
 
 
 def _frame_limit(source: Source, options: RunOptions) -> int | None:
@@ -155,7 +175,8 @@ def _frame_limit(source: Source, options: RunOptions) -> int | None:
 
 
 def _report(options: RunOptions, source: Source, tally: Tally) -> RunReport:
-    limits = [n for n in (source.num_frames, _frame_limit(source, options)) if n is not None]
+    num_taken = None if source.num_frames is None else -(-source.num_frames // options.every)
+    limits = [n for n in (num_taken, _frame_limit(source, options)) if n is not None]
     has_output = options.show or any(
         output is not None for output in (options.save, options.jsonl, options.images)
     )

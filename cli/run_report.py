@@ -58,12 +58,14 @@ class RunReport:
             self._say(f"frame {result.frame.index}  {rate:.1f} frames/s  {found_text(result)}")
             self._next_line_s = perf_counter() + _LIVE_EVERY_S
 
-    def finish(self, written: Sequence[str | None]) -> None:
+    def finish(self, written: Sequence[str | None], *, live: bool, unwritten: int) -> None:
+        """live: a camera: age and loss matter. unwritten: results that slow sinks have lost."""
         if self._progress is not None:
             self._progress.stop()
         if self._quiet:
             return
-        for line in summary_lines(self._tally.summary(), [text for text in written if text]):
+        summary, files = self._tally.summary(), [text for text in written if text]
+        for line in [*summary_lines(summary, files), *live_lines(summary, live, unwritten)]:
             self._say(line)
 
     def _say(self, line: str) -> None:
@@ -88,6 +90,15 @@ def summary_lines(summary: Summary, written: Sequence[str]) -> list[str]:
         lines.append(f"median ms a frame: {_timing_text(summary.median)}")
     if written:
         lines.append(f"wrote {', '.join(written)}")
+    return lines
+
+
+def live_lines(summary: Summary, live: bool, unwritten: int) -> list[str]:
+    if not live or summary.age_ms is None:
+        return []
+    lines = [f"median age of a result {summary.age_ms:.0f} ms; {summary.dropped} frames dropped"]
+    if unwritten:
+        lines.append(f"{unwritten} results were not written: an output is slower than the camera")
     return lines
 
 

@@ -13,6 +13,9 @@ class StopSignal:
         self.is_set = False
         self._before: dict[signal.Signals, object] = {}
 
+    def requested(self) -> bool:
+        return self.is_set
+
     def __enter__(self) -> "StopSignal":
         if threading.current_thread() is threading.main_thread():  # others cannot be told
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,11 +1,16 @@
-"""frame -> preprocess -> vision -> decoder -> postprocess -> sinks.
+"""frame -> preprocess -> vision -> decoder -> postprocess -> sinks, each step beside the others.
 
-One thread and the engine's own: a picture is prepared in one slot while the engine works on the
-other, and the frame before is finished as soon as the next one is on its way.
+    source ── capture thread ──► inference thread ──► caller's thread ──► one thread for each sink
+
+While a picture is in the engine the next one is taken, and that of a file prepared in the other
+slot; the one before is with the sinks. Every hand-over is bounded. A file's wait for each other and
+lose nothing. Of a live source the newest frame wins: it is taken when the engine is free for it, so
+that it does not grow old in a queue.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import Thread
 from time import monotonic_ns, perf_counter
 
 import numpy as np
@@ -13,25 +18,32 @@ from numpy.typing import NDArray
 
 from sam3_edge.engines.backend import Backend, Pending, PromptBatch
 from sam3_edge.errors import Sam3EdgeError, SourceError
+from sam3_edge.runtime.capture import Capture
 from sam3_edge.runtime.frame import Frame
-from sam3_edge.runtime.postprocess import postprocess
+from sam3_edge.runtime.handover import Handover
+from sam3_edge.runtime.outlet import Outlet
+from sam3_edge.runtime.postprocess import Suppression, postprocess
 from sam3_edge.runtime.preprocess import preprocess
 from sam3_edge.runtime.prompts import Prompt
 from sam3_edge.runtime.results import FrameResult, Timing
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.sinks import Sink, WindowClosed
 
+_LOOK_UP_S = 0.2  # how often a thread that waits asks whether it should go on
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is asked of every frame.
 
-    prompts: P. batch: the same P, as the decoder takes them. crop_masks: only inside the box.
+    prompts: P. batch: the same P, as the decoder takes them. The others: as `postprocess` has them.
     """
 
     prompts: tuple[Prompt, ...]
     batch: PromptBatch
     crop_masks: bool = True
+    mask_bits: bool = False
+    suppression: Suppression | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -42,6 +54,84 @@ class Request:
         return np.array([prompt.threshold for prompt in self.prompts], dtype=np.float32)
 
 
+def never() -> bool:
+    return False
+
+
+def detect(
+    capture: Capture,
+    backend: Backend,
+    request: Request,
+    self_check: SelfCheck | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> Generator[FrameResult, None, None]:
+    """The results of the captured frames, in order. Closing the iterator ends its thread.
+
+    self_check: runs between frames when it is due. should_stop: asked a few times a second; then
+    what is in the engine is completed and nothing more is taken.
+    Raises EngineError, and what the source raised, after the results of the frames before.
+    """
+    results: Handover[FrameResult] = Handover(1, latest_wins=False)
+
+    def infer() -> None:
+        try:
+            for result in _inferred(capture, backend, request, self_check):
+                if not results.put(result):
+                    break
+        except BaseException as error:  # nobody sees what a thread raises: the caller raises it
+            results.end(error)
+        else:
+            results.end()
+
+    thread = Thread(target=infer, name="sam3-edge inference", daemon=True)
+    thread.start()
+    try:
+        while not results.is_over:
+            if should_stop():
+                capture.stop()
+            if (result := results.get(_LOOK_UP_S)) is not None:
+                yield result
+        results.get()  # an error that came after the last result
+    finally:
+        capture.stop()
+        results.stop()
+        thread.join()
+
+
+def deliver(
+    results: Iterable[FrameResult],
+    sinks: Sequence[Sink],
+    on_result: Callable[[FrameResult], None],
+    *,
+    live: bool = False,
+    should_stop: Callable[[], bool] = never,
+) -> int:
+    """Give every result to every sink and to `on_result`, which runs here; close the sinks whatever
+    happens. Returns how many results slow sinks of a live source have lost.
+
+    Ctrl-C and a closed window end it as the last frame does. Raises SinkError, and what `results`
+    raises; of several errors the first.
+    """
+    outlets = [Outlet(sink, latest_wins=live) for sink in sinks if not sink.in_callers_thread]
+    here = [sink for sink in sinks if sink.in_callers_thread]
+    try:
+        for result in results:
+            for outlet in outlets:
+                outlet.put(result, should_stop)
+            for sink in here:
+                sink.write(result)
+            on_result(result)
+    except (KeyboardInterrupt, WindowClosed):
+        pass
+    except BaseException:
+        _close([*outlets, *here])  # the first error is the one to tell
+        raise
+    errors = _close([*outlets, *here])
+    if errors:
+        raise errors[0]
+    return sum(outlet.num_dropped for outlet in outlets)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InFlight:
     frame: Frame
@@ -49,62 +139,35 @@ class _InFlight:
     preprocess_ms: float
 
 
-def detect(
-    frames: Iterable[Frame],
-    backend: Backend,
-    request: Request,
-    self_check: SelfCheck | None = None,
+def _inferred(
+    capture: Capture, backend: Backend, request: Request, self_check: SelfCheck | None
 ) -> Iterator[FrameResult]:
-    """The results of `frames`, in order, each when the next frame is with the engine.
-
-    self_check: runs between frames when it is due.
-    Raises EngineError; SourceError from `frames`, after the result of the frame before it.
-    """
+    """All on one thread: some engines answer only the one that called them first."""
     in_flight: _InFlight | None = None
     slot = 0
     try:
-        for frame in frames:
-            if self_check is not None and self_check.is_due():
-                if in_flight is not None:
-                    yield _finish(in_flight, request)
-                    in_flight = None
+        while (frame := _next_frame(capture, in_flight)) is not None or in_flight is not None:
+            if frame is not None and self_check is not None and self_check.is_due():
+                yield from _finished(in_flight, request, capture)
+                in_flight = None
                 self_check.run(backend)
-            submitted = _submit(frame, backend, slot, request)
+            submitted = None if frame is None else _submit(frame, backend, slot, request)
             slot = (slot + 1) % backend.num_slots
-            if in_flight is not None:
-                yield _finish(in_flight, request)
+            yield from _finished(in_flight, request, capture)
             in_flight = submitted
     except SourceError:
-        if in_flight is not None:
-            yield _finish(in_flight, request)
+        yield from _finished(in_flight, request, capture)
         raise
-    if in_flight is not None:
-        yield _finish(in_flight, request)
 
 
-def deliver(
-    results: Iterable[FrameResult],
-    sinks: Sequence[Sink],
-    on_result: Callable[[FrameResult], None],
-) -> None:
-    """Give every result to every sink, then to `on_result`; close the sinks whatever happens.
-
-    Ctrl-C and a closed window end it as the last frame does. Raises SinkError, and what `results`
-    raises; of several errors the first.
-    """
-    try:
-        for result in results:
-            for sink in sinks:
-                sink.write(result)
-            on_result(result)
-    except (KeyboardInterrupt, WindowClosed):
-        pass
-    except BaseException:
-        _close(sinks)  # the first error is the one to tell
-        raise
-    errors = _close(sinks)
-    if errors:
-        raise errors[0]
+def _next_frame(capture: Capture, in_flight: _InFlight | None) -> Frame | None:
+    """None: nothing to prepare now; with nothing in flight, nothing at all."""
+    if in_flight is None:
+        return capture.next_frame()
+    if not capture.is_live and (frame := capture.next_frame(wait=False)) is not None:
+        return frame
+    in_flight.pending.result()
+    return capture.next_frame(wait=False)
 
 
 def _submit(frame: Frame, backend: Backend, slot: int, request: Request) -> _InFlight:
@@ -115,13 +178,22 @@ def _submit(frame: Frame, backend: Backend, slot: int, request: Request) -> _InF
     return _InFlight(frame=frame, pending=pending, preprocess_ms=preprocess_ms)
 
 
-def _finish(in_flight: _InFlight, request: Request) -> FrameResult:
+def _finished(
+    in_flight: _InFlight | None, request: Request, capture: Capture
+) -> Iterator[FrameResult]:
+    """One result; none where nothing was in flight, or it came too late."""
+    if in_flight is None:
+        return
     frame = in_flight.frame
     output = in_flight.pending.result()
     started = perf_counter()
-    height, width = frame.image.shape[:2]
     detections = postprocess(
-        output, request.thresholds, (height, width), crop_masks=request.crop_masks
+        output,
+        request.thresholds,
+        frame.image.shape[:2],
+        crop_masks=request.crop_masks,
+        mask_bits=request.mask_bits,
+        suppression=request.suppression,
     )
     timing = Timing(
         preprocess_ms=in_flight.preprocess_ms,
@@ -129,7 +201,10 @@ def _finish(in_flight: _InFlight, request: Request) -> FrameResult:
         decoder_ms=output.decoder_ms,
         postprocess_ms=(perf_counter() - started) * 1e3,
     )
-    return FrameResult(
+    if capture.is_late(frame):
+        capture.drop()
+        return
+    yield FrameResult(
         frame=frame,
         prompts=request.texts,
         detections=detections,
@@ -138,11 +213,11 @@ def _finish(in_flight: _InFlight, request: Request) -> FrameResult:
     )
 
 
-def _close(sinks: Sequence[Sink]) -> list[Sam3EdgeError]:
+def _close(places: Sequence[Outlet | Sink]) -> list[Sam3EdgeError]:
     errors = []
-    for sink in sinks:
+    for place in places:
         try:
-            sink.close()
+            place.close()
         except Sam3EdgeError as error:
             errors.append(error)
     return errors

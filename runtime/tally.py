@@ -16,12 +16,15 @@ class Summary:
     """objects: detections over all frames, by prompt. median: stage by stage; None without frames.
 
     frames_per_s: from the start of the run to its last result, writing the outputs included.
+    age_ms: median, from capture to detections; None without frames. dropped: frames lost.
     """
 
     frames: int
     objects: dict[str, int]
     frames_per_s: float
     median: Timing | None
+    age_ms: float | None
+    dropped: int
 
 
 class Tally:
@@ -31,12 +34,15 @@ class Tally:
         self._start_s = self._last_s = clock()
         self._objects: Counter[str] = Counter(dict.fromkeys(prompts, 0))
         self._timings: deque[Timing] = deque(maxlen=_TIMINGS_KEPT)
-        self._frames = 0
+        self._ages_ms: deque[float] = deque(maxlen=_TIMINGS_KEPT)
+        self._frames = self._dropped = 0
 
     def add(self, result: FrameResult) -> None:
         self._frames += 1
         self._objects.update(result.prompts[i] for i in result.detections.prompt_index)
         self._timings.append(result.timing)
+        self._ages_ms.append(result.age_ms)
+        self._dropped = result.frame.dropped
         self._last_s = self._clock()
 
     def summary(self) -> Summary:
@@ -46,6 +52,8 @@ class Tally:
             objects=dict(self._objects),
             frames_per_s=self._frames / elapsed if elapsed > 0 else 0.0,
             median=self._median() if self._timings else None,
+            age_ms=median(self._ages_ms) if self._ages_ms else None,
+            dropped=self._dropped,
         )
 
     def _median(self) -> Timing:

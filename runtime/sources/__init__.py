@@ -15,14 +15,19 @@ class Source(Protocol):
 
     name: what messages call it. fps: frames per second; None where there is no rate.
     num_frames: how many there should be; None where nobody knows.
+    live: frames come at their own pace, and one that is not taken is gone.
     """
 
     name: str
+    live: bool
     fps: float | None
     num_frames: int | None
 
     def frames(self) -> Iterator[Frame]:
-        """Every frame, once. Raises SourceError where the source breaks off."""
+        """Every frame, once; a picture's memory is used again when nobody refers to it any more.
+
+        Raises SourceError where the source breaks off.
+        """
 
     def close(self) -> None:
         """Release the device or file. Safe to call twice."""

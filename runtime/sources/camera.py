@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from itertools import count
 
 import cv2
-import numpy as np
 
 from sam3_edge.errors import SourceError
 from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.sources.pooled_reader import PooledReader
 
 
 class CameraSource:
     num_frames: int | None = None
+    live = True
 
     def __init__(self, index: int) -> None:
         self.name = f"camera:{index}"
@@ -23,22 +24,23 @@ class CameraSource:
                 "plugged in, that no other program uses it and that your user is in the group "
                 "video, or try --source demo"
             )
+        self._reader = PooledReader(self._capture)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps: float | None = rate if 1 <= rate <= 1000 else None
 
     def frames(self) -> Iterator[Frame]:
         first_ns = 0
         for index in count():
-            there, image = self._capture.read()
+            image = self._reader.read()
             captured_ns = time.monotonic_ns()
-            if not there:
+            if image is None:
                 raise SourceError(
                     f"{self.name} stopped: expected another frame after {index}, got none; "
                     "check its cable and power"
                 )
             first_ns = first_ns or captured_ns
             yield Frame(
-                image=image.astype(np.uint8, copy=False),
+                image=image,
                 source=self.name,
                 index=index,
                 time_s=(captured_ns - first_ns) / 1e9,

@@ -11,6 +11,7 @@ from sam3_edge.runtime.scene import FRAMES_PER_SECOND, Scene
 class DemoSource:
     """Never ends, and is always the same for one seed. Drawn as fast as it is asked for."""
 
+    live = False
     fps: float | None = float(FRAMES_PER_SECOND)
     num_frames: int | None = None
 

@@ -13,6 +13,7 @@ from sam3_edge.runtime.sources.image import PICTURE_SUFFIXES, is_picture_name, p
 class FolderSource:
     """Pictures may differ in size. The first is read when the source is opened."""
 
+    live = False
     fps: float | None = None
 
     def __init__(self, name: str, paths: Sequence[Path]) -> None:

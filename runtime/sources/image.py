@@ -22,6 +22,7 @@ def is_picture_name(path: Path) -> bool:
 class ImageSource:
     """Read when it is opened, so that a bad file is refused before an engine is loaded."""
 
+    live = False
     fps: float | None = None
     num_frames: int | None = 1
 

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from sam3_edge.errors import SourceError
 from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.sources.pooled_reader import PooledReader
 
 # Containers round: a few frames or moments less than they promise is not a broken file.
 _MISSING_FRAMES, _MISSING_SECONDS, _MISSING_SHARE = 3, 0.5, 0.02
 
 
 class VideoSource:
+    live = False
+
     def __init__(self, path: Path) -> None:
         self.name = os.fspath(path)
         _check_is_video(path)
@@ -26,6 +28,7 @@ class VideoSource:
                 f"{path}: expected a video, got one that cannot be opened, cut off or in an unknown "
                 "format; copy it again, or convert it to MP4 (H.264)"
             )
+        self._reader = PooledReader(self._capture)
         self.fps: float | None = _positive(self._capture.get(cv2.CAP_PROP_FPS))
         count = _positive(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.num_frames: int | None = None if count is None else int(count)
@@ -33,12 +36,12 @@ class VideoSource:
     def frames(self) -> Iterator[Frame]:
         index, time_s = 0, 0.0
         while True:
-            there, image = self._capture.read()
-            if not there:
+            image = self._reader.read()
+            if image is None:
                 break
             time_s = self._time_s(index, time_s)
             yield Frame(
-                image=image.astype(np.uint8, copy=False),
+                image=image,
                 source=self.name,
                 index=index,
                 time_s=time_s,

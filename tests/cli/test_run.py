@@ -81,6 +81,28 @@ def test_one_threshold_for_all_and_whole_masks(run: Command, tmp_path: Path) -> 
     assert found[0][0]["mask"] != found[1][0]["mask"]
 
 
+def test_every_third_frame_and_no_faster(run: Command, tmp_path: Path) -> None:
+    ran = run("--source", "demo", "--frames", "4", "--prompt", "fish", "--jsonl", "o.jsonl",
+              "--every", "3", "--max-fps", "20")  # fmt: skip
+    lines = json_lines(tmp_path / "o.jsonl")
+    assert [(line["frame"], line["dropped"]) for line in lines] == [(0, 0), (3, 0), (6, 0), (9, 0)]
+    assert lines[-1]["utc_ns"] > lines[0]["utc_ns"]
+    assert float(ran.stdout.split()[3]) < 27  # three periods of 50 ms for four frames
+
+
+def test_of_two_prompts_with_one_object_the_better_is_kept(run: Command, tmp_path: Path) -> None:
+    """The stand-in finds the same objects for each prompt."""
+    found = {}
+    for extra in ((), ("--nms", "0.9"), ("--nms", "0.9", "--nms-on", "masks")):
+        run("--source", "demo", "--frames", "1", "--prompt", "fish", "--prompt", "crab",
+            "--threshold", "0.3", "--jsonl", "o.jsonl", *extra)  # fmt: skip
+        objects = json_lines(tmp_path / "o.jsonl")[0]["detections"]
+        found[extra] = [(each["prompt"], each["score"]) for each in objects]
+    every, *kept = found.values()
+    assert len(every) == 4
+    assert kept == [[("fish", every[0][1]), ("fish", every[2][1])]] * 2
+
+
 def _counts(number: int) -> str:
     """COCO's letters for one run length."""
     letters, more = "", True
@@ -137,6 +159,11 @@ def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
         (("--source", "demo", "--prompt", "a", "--nonsense"), 2, "see `sam3-edge run --help`"),
         (("--source", "demo", "--prompt", "a", "--every-image", "2"), 2, "add --images FOLDER"),
         (("--source", "demo", "--prompt", "a", "--save", "a.gif"), 2, "got .gif"),
+        (("--source", "demo", "--prompt", "a", "--deadline", "50"), 2, "a camera beside --deadline"),
+        (("--source", "demo", "--prompt", "a", "--nms-on", "masks"), 2, "add --nms 0.7"),
+        (("--source", "demo", "--prompt", "a", "--nms", "7"), 2, "7.0 is not in the range"),
+        (("--source", "demo", "--prompt", "a", "--max-fps", "0"), 2, "0.0 is not in the range"),
+        (("--source", "demo", "--prompt", "a", "--every", "0"), 2, "0 is not in the range"),
         (("--camera", "97", "--prompt", "a"), 1, "camera 97: expected a camera, found none"),
         (("--source", "no.mp4", "--prompt", "a"), 1, "found none; check the path"),
         (("--source", "demo", "--prompt", "a", "--jsonl", "/dev/null/a"), 1, "cannot write"),

@@ -1,7 +1,10 @@
-"""Order, slots, and who is closed when something breaks."""
+"""Order, slots, what runs beside what, and who is closed when something breaks."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from threading import Event, Thread, get_ident
+from threading import enumerate as enumerate_threads
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from sam3_edge.engines.backend import PromptBatch, RawOutput
 from sam3_edge.engines.recorded_backend import RecordedBackend
 from sam3_edge.errors import EngineError, SinkError, SourceError
+from sam3_edge.runtime.capture import Capture, Pace
 from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.pipeline import Request, deliver, detect
@@ -20,8 +24,10 @@ from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks import WindowClosed
 from sam3_edge.runtime.text_cache import TextCache
 from sam3_edge.runtime.tokenizer import Tokenizer
+from tests.runtime.sources_to_test import BlockedSource, ListedSource
 
-Frames = Callable[..., Iterator[Frame]]
+Frames = Callable[..., Capture]
+PATIENCE_S = 20.0
 
 
 def raw_output(number: int) -> RawOutput:
@@ -51,11 +57,11 @@ def request_of_two(tmp_path: Any) -> Request:
 
 @pytest.fixture
 def frames(make_frame: Callable[..., Frame]) -> Frames:
-    def make(count: int, error: Exception | None = None) -> Iterator[Frame]:
-        for index in range(count):
-            yield make_frame(index)
-        if error is not None:
-            raise error
+    """frames(3): a capture of three; the other arguments are ListedSource's."""
+
+    def make(count: int, error: Exception | None = None, **how: Any) -> Capture:
+        listed = [make_frame(index) for index in range(count)]
+        return Capture(ListedSource(listed, error=error, **how))
 
     return make
 
@@ -67,9 +73,9 @@ def test_results_in_order_and_each_picture_in_its_slot(
     results = list(detect(frames(5), backend, request_of_two))
     assert [result.frame.index for result in results] == [0, 1, 2, 3, 4]
     assert [result.timing.vision_ms for result in results] == [0, 1, 2, 3, 4]
-    for frame, (image, batch) in zip(frames(5), backend.submitted, strict=True):
+    for result, (image, batch) in zip(results, backend.submitted, strict=True):
         expected = np.empty((28, 28, 3), np.uint8)
-        preprocess(frame.image, expected)
+        preprocess(result.frame.image, expected)
         np.testing.assert_array_equal(image, expected)
         assert batch is request_of_two.batch  # both prompts, one pass
     assert results[0].prompts == ("fish", "crab")
@@ -77,12 +83,122 @@ def test_results_in_order_and_each_picture_in_its_slot(
     assert all(result.age_ms > 0 for result in results)
 
 
-def test_a_frame_is_finished_when_the_next_is_on_its_way(
+class Engine(RecordedBackend):
+    """Finishes a picture when it is told to. events: what was asked of it, in order."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__([raw_output(i) for i in range(count)], image_size=28, d_model=4)
+        self.events: list[str] = []
+        self.done = [Event() for _ in range(count)]
+
+    def submit(self, slot: int, prompts: PromptBatch) -> Any:
+        number = len(self.submitted)
+        pending = super().submit(slot, prompts)
+        self.events.append(f"submit {number}")
+
+        def result() -> RawOutput:
+            assert self.done[number].wait(PATIENCE_S)
+            self.events.append(f"result {number}")
+            return pending.result()
+
+        return SimpleNamespace(result=result)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(int(PATIENCE_S / 0.005)):
+        if condition():
+            return
+        sleep(0.005)
+    raise AssertionError("expected it to happen, it did not")
+
+
+def test_the_next_of_a_file_is_prepared_while_one_is_in_the_engine(
     frames: Frames, request_of_two: Request
 ) -> None:
-    backend = RecordedBackend([raw_output(i) for i in range(3)], image_size=28, d_model=4)
-    submitted = [len(backend.submitted) for _ in detect(frames(3), backend, request_of_two)]
-    assert submitted == [2, 3, 3]
+    engine = Engine(3)
+    seen: list[FrameResult] = []
+    thread = Thread(
+        target=lambda: seen.extend(detect(frames(3), engine, request_of_two)), daemon=True
+    )
+    thread.start()
+    until(lambda: engine.events == ["submit 0", "submit 1"])  # with nothing done yet
+    for event in engine.done:
+        event.set()
+    thread.join(PATIENCE_S)
+    assert [result.frame.index for result in seen] == [0, 1, 2]
+
+
+def test_of_a_camera_the_newest_is_taken_when_the_engine_is_free(
+    make_frame: Callable[..., Frame], request_of_two: Request
+) -> None:
+    more, over = Event(), Event()
+
+    def gate(number: int) -> None:
+        if number == 1:
+            assert more.wait(PATIENCE_S)
+
+    class Watched(ListedSource):
+        def frames(self) -> Any:
+            yield from super().frames()
+            over.set()
+            assert engine.done[1].wait(PATIENCE_S)
+
+    engine = Engine(2)
+    source = Watched([make_frame(index) for index in range(6)], live=True, gate=gate)
+    seen: list[FrameResult] = []
+    capture = Capture(source)
+    thread = Thread(
+        target=lambda: seen.extend(detect(capture, engine, request_of_two)), daemon=True
+    )
+    thread.start()
+    until(lambda: engine.events == ["submit 0"])
+    more.set()
+    assert over.wait(PATIENCE_S)  # five more have come by
+    engine.done[0].set()
+    until(lambda: "submit 1" in engine.events)
+    engine.done[1].set()
+    thread.join(PATIENCE_S)
+    assert [(result.frame.index, result.frame.dropped) for result in seen] == [(0, 0), (5, 4)]
+
+
+def test_a_camera_that_pauses_holds_no_result_back(
+    make_frame: Callable[..., Frame], request_of_two: Request
+) -> None:
+    source = BlockedSource([make_frame(0)])
+    backend = RecordedBackend([raw_output(0)], image_size=28, d_model=4)
+    capture = Capture(source)
+    results = detect(capture, backend, request_of_two)
+    assert next(results).frame.index == 0
+    results.close()
+    source.release.set()
+    capture.close()
+
+
+def test_a_result_that_comes_too_late_is_dropped(
+    make_frame: Callable[..., Frame], request_of_two: Request
+) -> None:
+    now_ns = [0]
+
+    class Slow(RecordedBackend):
+        """Takes 30 ms for the first picture, on the test's clock."""
+
+        def submit(self, slot: int, prompts: PromptBatch) -> Any:
+            pending, first = super().submit(slot, prompts), not self.submitted[1:]
+
+            def result() -> RawOutput:
+                now_ns[0] = 30_000_000 if first else now_ns[0]
+                return pending.result()
+
+            return SimpleNamespace(result=result)
+
+    listed = [
+        dataclasses.replace(make_frame(i), captured_ns=at) for i, at in enumerate((0, 29_000_000))
+    ]
+    backend = Slow([raw_output(i) for i in range(2)], image_size=28, d_model=4)
+    source = ListedSource(listed, live=True, gate=lambda n: until(lambda: n == 0 or now_ns[0] > 0))
+    capture = Capture(source, Pace(deadline_ms=20), clock_ns=lambda: now_ns[0])
+    (result,) = detect(capture, backend, request_of_two)
+    assert (result.frame.index, result.frame.dropped) == (1, 1)
 
 
 def test_the_picture_in_the_engine_is_left_alone(frames: Frames, request_of_two: Request) -> None:
@@ -120,7 +236,7 @@ def test_an_engine_error_comes_through(frames: Frames, request_of_two: Request) 
     outcomes: list[RawOutput | EngineError] = [raw_output(0), EngineError("out of memory")]
     backend = RecordedBackend(outcomes, image_size=28, d_model=4)
     results = detect(frames(2), backend, request_of_two)
-    next(results)
+    assert next(results).frame.index == 0
     with pytest.raises(EngineError, match="out of memory"):
         next(results)
 
@@ -128,38 +244,73 @@ def test_an_engine_error_comes_through(frames: Frames, request_of_two: Request) 
 def test_the_self_check_runs_with_nothing_in_flight(
     frames: Frames, request_of_two: Request
 ) -> None:
-    events: list[str] = []
-
-    class Watched(RecordedBackend):
-        def submit(self, slot: int, prompts: Any) -> Any:
-            events.append("submit")
-            pending = super().submit(slot, prompts)
-
-            def result() -> RawOutput:
-                events.append("result")
-                return pending.result()
-
-            return SimpleNamespace(result=result)
-
+    engine = Engine(4)
+    for event in engine.done:
+        event.set()
     due = iter([False, False, True, False])
+    at_check: list[set[str]] = []
     check: Any = SimpleNamespace(
-        is_due=lambda: next(due), run=lambda _backend: events.append("check")
+        is_due=lambda: next(due), run=lambda _backend: at_check.append(set(engine.events))
     )
-    backend = Watched([raw_output(i) for i in range(4)], image_size=28, d_model=4)
-    assert len(list(detect(frames(4), backend, request_of_two, check))) == 4
-    pairs = ["submit", "submit", "result", "result"]
-    assert events == [*pairs, "check", *pairs]
+    assert len(list(detect(frames(4), engine, request_of_two, check))) == 4
+    assert at_check == [{"submit 0", "submit 1", "result 0", "result 1"}]
+
+
+def test_closing_the_results_ends_the_threads(frames: Frames, request_of_two: Request) -> None:
+    backend = RecordedBackend([raw_output(i % 9) for i in range(500)], image_size=28, d_model=4)
+    capture = frames(500)
+    results = detect(capture, backend, request_of_two)
+    next(results)
+    results.close()
+    capture.close()
+    assert not [thread for thread in enumerate_threads() if thread.name.startswith("sam3-edge")]
+
+
+def test_a_stop_completes_what_is_in_the_engine(frames: Frames, request_of_two: Request) -> None:
+    engine = Engine(9)
+    for event in engine.done:
+        event.set()
+    stop = Event()
+    indices = []
+    for result in detect(frames(9), engine, request_of_two, None, stop.is_set):
+        indices.append(result.frame.index)
+        stop.set()
+    assert indices == list(range(len(engine.submitted)))
+    assert len(indices) < 9
+
+
+def test_a_stop_reaches_a_camera_that_hangs(
+    make_frame: Callable[..., Frame], request_of_two: Request
+) -> None:
+    source = BlockedSource([make_frame(0)])
+    backend = RecordedBackend([raw_output(0)], image_size=28, d_model=4)
+    stop = Event()
+    seen = []
+    for result in detect(Capture(source), backend, request_of_two, None, stop.is_set):
+        seen.append(result)
+        stop.set()
+    assert len(seen) == 1
+    source.release.set()
 
 
 class Sink:
+    """fail_at: the frame whose writing fails; -2: the closing does."""
+
+    name = "the sink"
+    draws = False
     written = None
 
-    def __init__(self, fail_at: int = -1, error: BaseException | None = None) -> None:
+    def __init__(
+        self, fail_at: int = -1, error: BaseException | None = None, *, here: bool = False
+    ) -> None:
         self.indices: list[int] = []
         self.closed = 0
+        self.in_callers_thread = here
+        self.threads: set[int] = set()
         self._fail_at, self._error = fail_at, error
 
     def write(self, result: FrameResult) -> None:
+        self.threads.add(get_ident())
         if result.frame.index == self._fail_at and self._error is not None:
             raise self._error
         self.indices.append(result.frame.index)
@@ -183,12 +334,21 @@ def test_every_result_goes_to_every_sink(results: list[FrameResult]) -> None:
     assert seen == results
 
 
+def test_sinks_have_threads_of_their_own_but_for_windows(results: list[FrameResult]) -> None:
+    window, files = Sink(here=True), [Sink(), Sink()]
+    deliver(results, [window, *files], lambda _: None)
+    assert window.threads == {get_ident()}
+    assert all(get_ident() not in sink.threads for sink in files)
+    assert window.indices == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), WindowClosed()])
 def test_a_wanted_end_is_no_error(results: list[FrameResult], error: BaseException) -> None:
-    sinks, seen = [Sink(), Sink(2, error)], list[FrameResult]()
+    sinks, seen = [Sink(), Sink(2, error, here=True)], list[FrameResult]()
     deliver(results, sinks, seen.append)
     assert [sink.closed for sink in sinks] == [1, 1]
     assert len(seen) == 2
+    assert sinks[0].indices == [0, 1, 2]  # what was given before is written
 
 
 def test_a_full_disk_closes_all_and_the_first_error_is_told(results: list[FrameResult]) -> None:

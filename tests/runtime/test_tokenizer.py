@@ -134,6 +134,19 @@ def test_equals_twin(tokenizer: Tokenizer, twin: Twin, text: str) -> None:
 
 
 @given(text=ANYTHING | WORDS)
+def test_fits_is_what_num_tokens_says(tokenizer: Tokenizer, text: str) -> None:
+    assert tokenizer.fits(text) == (tokenizer.num_tokens(text) <= CONTEXT_LENGTH)
+
+
+def test_a_short_text_needs_no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sam3_edge.runtime.tokenizer._clip", lambda: pytest.fail("loaded"))
+    tokenizer = Tokenizer()
+    assert tokenizer.fits("a" * (CONTEXT_LENGTH - 2))
+    with pytest.raises(pytest.fail.Exception, match="loaded"):
+        tokenizer.fits("a" * (CONTEXT_LENGTH - 1))
+
+
+@given(text=ANYTHING | WORDS)
 def test_normalise_leaves_single_spaces(text: str) -> None:
     plain = normalise(text)
     assert plain == " ".join(plain.split())

@@ -22,7 +22,7 @@ class Camera:
     def get(self, _: int) -> float:
         return 25.0
 
-    def read(self) -> tuple[bool, Any]:
+    def read(self, _room: Any = None) -> tuple[bool, Any]:
         image = next(self.images, None)
         return image is not None, image
 

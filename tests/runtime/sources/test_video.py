@@ -68,7 +68,7 @@ class VariableRate:
             return self.stamps_ms[self.count - 1]
         return 10.0 if what == cv2.CAP_PROP_FPS else 4.0
 
-    def read(self) -> tuple[bool, object]:
+    def read(self, _room: object = None) -> tuple[bool, object]:
         self.count += 1
         return self.count <= 4, np.zeros((4, 6, 3), np.uint8)
 
