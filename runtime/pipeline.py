@@ -23,7 +23,7 @@ from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.handover import Handover
 from sam3_edge.runtime.outlet import Outlet
 from sam3_edge.runtime.postprocess import Suppression, postprocess
-from sam3_edge.runtime.preprocess import preprocess
+from sam3_edge.runtime.preprocess import preprocess_planes
 from sam3_edge.runtime.prompts import Prompt
 from sam3_edge.runtime.results import FrameResult, Timing
 from sam3_edge.runtime.self_check import SelfCheck
@@ -172,7 +172,7 @@ def _next_frame(capture: Capture, in_flight: _InFlight | None) -> Frame | None:
 
 def _submit(frame: Frame, backend: Backend, slot: int, request: Request) -> _InFlight:
     started = perf_counter()
-    preprocess(frame.image, backend.image_slot(slot))
+    preprocess_planes(frame.planes, frame.format, frame.size, backend.image_slot(slot))
     preprocess_ms = (perf_counter() - started) * 1e3
     pending = backend.submit(slot, request.batch)
     return _InFlight(frame=frame, pending=pending, preprocess_ms=preprocess_ms)
@@ -190,7 +190,7 @@ def _finished(
     detections = postprocess(
         output,
         request.thresholds,
-        frame.image.shape[:2],
+        frame.size,
         crop_masks=request.crop_masks,
         mask_bits=request.mask_bits,
         suppression=request.suppression,

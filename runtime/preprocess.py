@@ -119,6 +119,15 @@ def preprocess_frame(buffer: FrameBuffer, layout: FrameLayout, out: NDArray[np.u
 
     Raises ValueError for a buffer that holds fewer bytes than the layout says.
     """
+    planes = layout_planes(buffer, layout)
+    preprocess_planes(planes, layout.format, (layout.height, layout.width), out)
+
+
+def layout_planes(buffer: FrameBuffer, layout: FrameLayout) -> tuple[NDArray[np.uint8], ...]:
+    """Views of the planes in `buffer`, contiguous bytes: (rows, bytes a row) each.
+
+    Raises ValueError for a buffer that holds fewer bytes than the layout says.
+    """
     pixels = np.frombuffer(buffer, dtype=np.uint8)
     if len(pixels) < layout.num_bytes:
         raise ValueError(
@@ -126,11 +135,10 @@ def preprocess_frame(buffer: FrameBuffer, layout: FrameLayout, out: NDArray[np.u
             f"{layout.num_bytes} bytes, got {len(pixels)}"
         )
     sizes = plane_sizes(layout.format, layout.height, layout.width)
-    planes = tuple(
+    return tuple(
         np.ndarray(size, np.uint8, pixels, offset, (stride, 1))
         for size, offset, stride in zip(sizes, layout.offsets, layout.strides, strict=True)
     )
-    preprocess_planes(planes, layout.format, (layout.height, layout.width), out)
 
 
 def preprocess_planes(

@@ -42,11 +42,11 @@ class FrameResult:
 def json_line(result: FrameResult) -> str:
     """One line without its end, the schema of docs/results.md."""
     frame, found, timing = result.frame, result.detections, result.timing
-    height, width = frame.image.shape[:2]
+    height, width = frame.size
     line = {
         "schema": SCHEMA,
         "source": frame.source,
-        "state": "ok",
+        "state": frame.state,
         "frame": frame.index,
         "time_s": round(frame.time_s, 4),
         "utc_ns": frame.utc_ns,

@@ -13,7 +13,9 @@ class Canvas:
 
     def draw(self, result: FrameResult) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 BGR, until the next one is drawn."""
-        image = result.frame.image
+        image = result.frame.bgr()
+        if result.frame.format != "BGR":  # it was made just now, for us
+            return draw(image, result.detections, result.prompts, out=image)
         if self._picture is None or self._picture.shape != image.shape:
             self._picture = np.empty_like(image, order="C")
         return draw(image, result.detections, result.prompts, out=self._picture)

@@ -42,7 +42,7 @@ class VideoSink:
     def write(self, result: FrameResult) -> None:
         # OpenCV does not say when a frame could not be written: look before.
         check_free_space(self._path)
-        height, width = result.frame.image.shape[:2]
+        height, width = result.frame.size
         if self._writer is None:
             self._size = (width, height)
             self._writer = self._open()

@@ -7,7 +7,7 @@ from itertools import count
 import cv2
 
 from sam3_edge.errors import SourceError
-from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.frame import Frame, bgr_frame
 from sam3_edge.runtime.sources.pooled_reader import PooledReader
 
 
@@ -39,8 +39,8 @@ class CameraSource:
                     "check its cable and power"
                 )
             first_ns = first_ns or captured_ns
-            yield Frame(
-                image=image,
+            yield bgr_frame(
+                image,
                 source=self.name,
                 index=index,
                 time_s=(captured_ns - first_ns) / 1e9,

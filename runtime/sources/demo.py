@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 
-from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.frame import Frame, bgr_frame
 from sam3_edge.runtime.scene import FRAMES_PER_SECOND, Scene
 
 
@@ -23,8 +23,8 @@ class DemoSource:
     def frames(self) -> Iterator[Frame]:
         for index in count():
             image = self._scene.frame(index)
-            yield Frame(
-                image=image,
+            yield bgr_frame(
+                image,
                 source=self.name,
                 index=index,
                 time_s=index / FRAMES_PER_SECOND,

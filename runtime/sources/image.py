@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_edge.errors import SourceError
-from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.frame import Frame, bgr_frame
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -40,8 +40,8 @@ class ImageSource:
 def picture_frame(path: Path, index: int) -> Frame:
     """The picture as a frame of its own source. Raises SourceError."""
     image = read_picture(path)
-    return Frame(
-        image=image,
+    return bgr_frame(
+        image,
         source=os.fspath(path),
         index=index,
         time_s=0.0,

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 
 from sam3_edge.errors import SourceError
-from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.frame import Frame, bgr_frame
 from sam3_edge.runtime.sources.pooled_reader import PooledReader
 
 # Containers round: a few frames or moments less than they promise is not a broken file.
@@ -40,8 +40,8 @@ class VideoSource:
             if image is None:
                 break
             time_s = self._time_s(index, time_s)
-            yield Frame(
-                image=image,
+            yield bgr_frame(
+                image,
                 source=self.name,
                 index=index,
                 time_s=time_s,

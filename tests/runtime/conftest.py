@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sam3_edge.runtime.detections import Detections, Mask
-from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.frame import Frame, bgr_frame
 from sam3_edge.runtime.results import FrameResult, Timing
 
 
@@ -16,8 +16,8 @@ def make_frame() -> Callable[..., Frame]:
 
     def make(index: int = 0, size: tuple[int, int] = (48, 64)) -> Frame:
         image = np.random.default_rng(index).integers(0, 256, (*size, 3)).astype(np.uint8)
-        return Frame(
-            image=image, source="test", index=index, time_s=index / 30, captured_ns=1, utc_ns=2
+        return bgr_frame(
+            image, source="test", index=index, time_s=index / 30, captured_ns=1, utc_ns=2
         )
 
     return make

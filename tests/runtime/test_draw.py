@@ -14,14 +14,14 @@ from tests.runtime.draw_twin import PaintedMask, paint_twin
 
 def painted(result: FrameResult, **changes: object) -> np.ndarray:
     detections = dataclasses.replace(result.detections, **changes)  # type: ignore[arg-type]
-    return draw(result.frame.image, detections, result.prompts)
+    return draw(result.frame.bgr(), detections, result.prompts)
 
 
 def test_the_frame_itself_is_not_touched(make_result: Callable[..., FrameResult]) -> None:
     result = make_result(size=(120, 160))
-    before = result.frame.image.copy()
+    before = result.frame.bgr().copy()
     after = painted(result)
-    np.testing.assert_array_equal(result.frame.image, before)
+    np.testing.assert_array_equal(result.frame.bgr(), before)
     assert after.shape == before.shape
     assert not np.array_equal(after, before)
 
@@ -36,14 +36,14 @@ def test_nothing_found_changes_nothing(make_result: Callable[..., FrameResult]) 
         presence=np.zeros(2, np.float32),
     )
     np.testing.assert_array_equal(
-        draw(result.frame.image, nothing, result.prompts), result.frame.image
+        draw(result.frame.bgr(), nothing, result.prompts), result.frame.bgr()
     )
 
 
 def test_each_prompt_has_its_colour(make_result: Callable[..., FrameResult]) -> None:
     """In the middle of a mask a black frame shows the prompt's colour, dimmed."""
     result = make_result(size=(400, 500))
-    black = dataclasses.replace(result.frame, image=np.zeros((400, 500, 3), np.uint8))
+    black = dataclasses.replace(result.frame, planes=(np.zeros((400, 1500), np.uint8),))
     masks = tuple(
         Mask(size=(400, 500), origin=(x, 100), bits=np.ones((100, 100), np.bool_))
         for x in (50, 300)
@@ -82,7 +82,7 @@ def test_the_picture_is_drawn_into_out(make_result: Callable[..., FrameResult]) 
     result = make_result(size=(120, 160))
     out = np.full((120, 160, 3), 9, np.uint8)
     for index in (0, 1):
-        image = make_result(index, size=(120, 160)).frame.image
+        image = make_result(index, size=(120, 160)).frame.bgr()
         expected = draw(image, result.detections, result.prompts)
         assert draw(image, result.detections, result.prompts, out) is out
         np.testing.assert_array_equal(out, expected)
@@ -91,7 +91,7 @@ def test_the_picture_is_drawn_into_out(make_result: Callable[..., FrameResult]) 
 def test_out_may_be_the_image(make_result: Callable[..., FrameResult]) -> None:
     result = make_result(size=(120, 160))
     expected = painted(result)
-    image = result.frame.image
+    image = result.frame.bgr()
     assert draw(image, result.detections, result.prompts, image) is image
     np.testing.assert_array_equal(image, expected)
 
@@ -109,12 +109,12 @@ def test_an_out_that_cannot_be_filled(
 ) -> None:
     result = make_result()
     with pytest.raises(ValueError, match=message):
-        draw(result.frame.image, result.detections, result.prompts, out)
+        draw(result.frame.bgr(), result.detections, result.prompts, out)
 
 
 def test_images_that_are_not_contiguous(make_result: Callable[..., FrameResult]) -> None:
     result = make_result()
-    mirrored = result.frame.image[:, ::-1]
+    mirrored = result.frame.bgr()[:, ::-1]
     expected = draw(mirrored.copy(), result.detections, result.prompts)
     actual = draw(mirrored, result.detections, result.prompts)
     np.testing.assert_array_equal(actual, expected)
@@ -133,7 +133,7 @@ def test_masks_are_tinted_and_outlined_the_best_on_top(
     cv2.circle(bits.view(np.uint8), (200, 150), 149, 1, cv2.FILLED)
     masks = tuple(Mask(size=size, origin=origin, bits=bits) for origin in ((30, 40), (201, 77)))
     detections = dataclasses.replace(detections, masks=masks)
-    image = make_result(size=size).frame.image.reshape(720, 2700)
+    image = make_result(size=size).frame.bgr().reshape(720, 2700)
     below_first = [
         PaintedMask(bits=bits, origin=masks[i].origin, colour=PALETTE[(1, 0)[i]]) for i in (1, 0)
     ]

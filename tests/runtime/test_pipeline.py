@@ -75,7 +75,7 @@ def test_results_in_order_and_each_picture_in_its_slot(
     assert [result.timing.vision_ms for result in results] == [0, 1, 2, 3, 4]
     for result, (image, batch) in zip(results, backend.submitted, strict=True):
         expected = np.empty((28, 28, 3), np.uint8)
-        preprocess(result.frame.image, expected)
+        preprocess(result.frame.bgr(), expected)
         np.testing.assert_array_equal(image, expected)
         assert batch is request_of_two.batch  # both prompts, one pass
     assert results[0].prompts == ("fish", "crab")

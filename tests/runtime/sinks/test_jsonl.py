@@ -58,7 +58,7 @@ _FILL = """
 import resource, sys, numpy as np
 from sam3_edge.errors import SinkError
 from sam3_edge.runtime.detections import Detections
-from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.frame import bgr_frame
 from sam3_edge.runtime.results import FrameResult, Timing
 from sam3_edge.runtime.sinks.jsonl import JsonlSink
 
@@ -68,7 +68,7 @@ time = Timing(preprocess_ms=0, vision_ms=0, decoder_ms=0, postprocess_ms=0)
 sink = JsonlSink(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 for index in range(100):
-    frame = Frame(image=np.zeros((2, 2, 3), np.uint8), source="s", index=index, time_s=0,
+    frame = bgr_frame(np.zeros((2, 2, 3), np.uint8), source="s", index=index, time_s=0,
                   captured_ns=0, utc_ns=0)
     try:
         sink.write(FrameResult(frame=frame, prompts=(), detections=none, timing=time, age_ms=0))

@@ -24,8 +24,8 @@ def test_a_picture(pictures: Path) -> None:
     source = open_source(str(pictures / "shot2.png"))
     (frame,) = source.frames()
     assert (source.fps, source.num_frames) == (None, 1)
-    assert frame.image.shape == (22, 30, 3)
-    assert frame.image.dtype == np.uint8
+    assert frame.bgr().shape == (22, 30, 3)
+    assert frame.bgr().dtype == np.uint8
     assert frame.source == source.name == str(pictures / "shot2.png")
 
 
@@ -34,7 +34,7 @@ def test_a_folder_or_pattern_goes_by_number(pictures: Path, pattern: str) -> Non
     source = open_source(f"{pictures}{pattern}")
     frames = list(source.frames())
     assert source.num_frames == 3
-    assert [int(frame.image[0, 0, 0]) for frame in frames] == [1, 2, 10]
+    assert [int(frame.bgr()[0, 0, 0]) for frame in frames] == [1, 2, 10]
     assert [frame.index for frame in frames] == [0, 1, 2]
     assert [Path(frame.source).name for frame in frames] == ["shot1.png", "shot2.png", "shot10.png"]
 
@@ -43,8 +43,8 @@ def test_the_demo_is_the_same_for_one_seed() -> None:
     first, again, other = (open_source(text).frames() for text in ("demo", "demo:0", "demo:3"))
     for index in range(2):
         one, two, three = next(first), next(again), next(other)
-        np.testing.assert_array_equal(one.image, two.image)
-        assert not np.array_equal(one.image, three.image)
+        np.testing.assert_array_equal(one.bgr(), two.bgr())
+        assert not np.array_equal(one.bgr(), three.bgr())
         assert (one.index, one.source, three.source) == (index, "demo", "demo:3")
     assert one.time_s == pytest.approx(1 / 30)
     assert one.captured_ns > 0

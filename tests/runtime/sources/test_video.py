@@ -35,7 +35,7 @@ def test_a_whole_video(video: Path) -> None:
     assert [frame.index for frame in frames] == list(range(NUM_FRAMES))
     times = [frame.time_s for frame in frames]
     np.testing.assert_allclose(times, np.arange(NUM_FRAMES) / 20, atol=0.002)
-    assert frames[0].image.shape == (64, 96, 3)
+    assert frames[0].bgr().shape == (64, 96, 3)
     assert frames[0].source == str(video)
 
 
