@@ -1,6 +1,7 @@
 """A sink in a thread of its own, so that writing does not hold up looking."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Thread
 from time import monotonic
 
@@ -9,7 +10,7 @@ from sam3_edge.runtime.handover import Handover
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks import Sink
 
-_CAPACITY = 4  # results that may wait: each holds its picture
+_CAPACITY = 4  # results that may wait
 _STUCK_S = 10.0
 _LOOK_UP_S = 0.1
 
@@ -42,6 +43,8 @@ class Outlet:
 
         Raises what the sink raised.
         """
+        if not self._sink.draws:  # a picture that waits for nobody is a picture's worth of memory
+            result = replace(result, frame=replace(result.frame, planes=()))
         while not self._results.put(result, _LOOK_UP_S):
             self._raise_error()
             if should_stop() and self._is_stuck():

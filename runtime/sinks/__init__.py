@@ -8,7 +8,7 @@ from sam3_edge.runtime.results import FrameResult
 class Sink(Protocol):
     """Checks where it writes when it is made, opens at the first result.
 
-    name: what messages call it. draws: it needs masks as bits.
+    name: what messages call it. draws: it needs the picture, and masks as bits; others get frames without planes.
     in_callers_thread: it belongs to the thread that runs the command, as windows do.
     written: what it has written so far, in words, for the summary; None for nothing.
     """
