@@ -304,6 +304,16 @@ def test_nothing_heavy_is_imported(sam3_edge: Command, stand_in: Path) -> None:
     assert ran.stdout.splitlines()[-1] == "heavy [] True"
 
 
+def test_nothing_is_told_to_anybody(sam3_edge: Command, stand_in: Path, tmp_path: Path) -> None:
+    """ONNX Runtime keeps a number for the machine, and what it would send, in the cache folder."""
+    script = (
+        "import os, sys; os.environ['XDG_CACHE_HOME'] = sys.argv[1]; import sam3_edge; "
+        "import onnxruntime; onnxruntime.InferenceSession(sys.argv[2])"
+    )
+    sam3_edge(tmp_path / "cache", stand_in / "vision.onnx", python=("-c", script))
+    assert not (tmp_path / "cache" / "Microsoft").exists()
+
+
 def test_cached_prompts_need_no_text_graph(
     sam3_edge: Command, stand_in: Path, tmp_path: Path
 ) -> None:
