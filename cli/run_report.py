@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from time import perf_counter
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sam3_edge.runtime.results import FrameResult, Timing
 from sam3_edge.runtime.tally import Summary, Tally
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _LIVE_EVERY_S = 1.0
 
@@ -27,10 +29,8 @@ class RunReport:
         self._tally = tally
         self._quiet = quiet
         self._to_stderr = to_stderr
-        console = Console(stderr=True)
-        self._progress: Progress | None = None
-        if total is not None and console.is_terminal and not quiet:
-            self._progress = _progress_bar(console)
+        self._progress = None if total is None or quiet else _progress_bar()
+        if self._progress is not None:
             self._task = self._progress.add_task("", total=total)
         self._live = live and not quiet and self._progress is None
         self._next_line_s = perf_counter() + _LIVE_EVERY_S
@@ -119,7 +119,20 @@ def _timing_text(timing: Timing) -> str:
     )
 
 
-def _progress_bar(console: Console) -> Progress:
+def _progress_bar() -> "Progress | None":
+    """None where there is no terminal. rich is a quarter of what a start imports: here, or never."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return None
     return Progress(
         BarColumn(bar_width=30),
         MofNCompleteColumn(),

@@ -30,11 +30,10 @@ def check_prompt_texts(texts: Sequence[str], tokenizer: Tokenizer) -> None:
             raise PromptError(
                 f'expected words to look for, got the empty prompt {text!r}; try --prompt "fish"'
             )
-        num_tokens = tokenizer.num_tokens(text)
-        if num_tokens > CONTEXT_LENGTH:
+        if not tokenizer.fits(text):
             raise PromptError(
-                f"prompt {_short(text)!r}: expected at most {CONTEXT_LENGTH} tokens (about 25 words), got "
-                f"{num_tokens}; use fewer words"
+                f"prompt {_short(text)!r}: expected at most {CONTEXT_LENGTH} tokens (about 25 words), "
+                f"got {tokenizer.num_tokens(text)}; use fewer words"
             )
         if words in seen:
             raise PromptError(

@@ -8,12 +8,15 @@ import gzip
 import html
 import unicodedata
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tokenizers
 from numpy.typing import NDArray
-from tokenizers import models, pre_tokenizers
+
+if TYPE_CHECKING:
+    import tokenizers
 
 CONTEXT_LENGTH = 32
 VOCABULARY_SIZE = 49_408
@@ -48,10 +51,8 @@ def normalise(text: str) -> str:
 
 
 class Tokenizer:
-    """Loading takes about a tenth of a second, so one serves a whole process. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._pieces = _clip()
+    """Its tables take a tenth of a second and 18 MB: they are loaded when a text must be encoded,
+    which a run with cached prompts never does. One serves a whole process. Thread-safe."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """(N, 32) int64: start, the text, end, then padding.
@@ -68,13 +69,27 @@ class Tokenizer:
         """Start and end included, before anything is cut: at most 32 fit."""
         return len(self._ids(text)) + 2
 
+    def fits(self, text: str) -> bool:
+        """Whether nothing of `text` is cut. Known of a short one without the tables: a token is
+        at least a byte."""
+        if len(normalise(text).encode()) + 2 <= CONTEXT_LENGTH:
+            return True
+        return self.num_tokens(text) <= CONTEXT_LENGTH
+
+    @cached_property
+    def _pieces(self) -> "tokenizers.Tokenizer":
+        return _clip()  # twice where two threads are first at once, to the same effect
+
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._pieces.encode(normalise(text), add_special_tokens=False).ids
         return ids
 
 
-def _clip() -> tokenizers.Tokenizer:
+def _clip() -> "tokenizers.Tokenizer":
     """Every byte, every byte that ends a word, the merges in order of rank, start and end."""
+    import tokenizers
+    from tokenizers import models, pre_tokenizers
+
     with gzip.open(_MERGES, "rt", encoding="utf-8") as file:
         merges = [(first, second) for first, second in map(str.split, file)]
     letters = _byte_letters()
