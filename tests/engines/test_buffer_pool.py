@@ -1,15 +1,17 @@
 """An array comes again when nobody refers to it, and never before."""
 
 from threading import Thread
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam3_edge.engines.buffer_pool import BufferPool
 
 SHAPE = (4, 6, 3)
 
 
-def address(array: np.ndarray) -> int:  # type: ignore[type-arg]
+def address(array: NDArray[Any]) -> int:
     return int(array.__array_interface__["data"][0])
 
 
@@ -18,7 +20,9 @@ def test_what_is_let_go_comes_again() -> None:
     seen = set()
     for _ in range(100):
         array = pool.take(SHAPE, np.uint8)
-        assert (array.shape, array.dtype, array.flags.c_contiguous) == (SHAPE, np.uint8, True)
+        assert array.shape == SHAPE
+        assert array.dtype == np.uint8
+        assert array.flags.c_contiguous
         seen.add(address(array))
     assert len(seen) == 2  # the one before is held while the next is taken
 
@@ -30,7 +34,7 @@ def test_what_somebody_looks_at_is_left_alone() -> None:
     views = {
         "slice": array[1:, ::2],
         "transposed": array.T,
-        "memory": memoryview(array),
+        "memory": memoryview(array),  # type: ignore[arg-type]
         "frombuffer": np.frombuffer(array, np.uint8),
         "held by another object": [array],
     }

@@ -1,0 +1,1 @@
+"""What `sam3-edge bench` measures, and how it says it."""
