@@ -1,0 +1,52 @@
+"""Every benchmark runs to its end in its quick mode. Their figures are no test: machines differ."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+QUICK = {
+    "draw": ["--quick"],
+    "end_to_end": ["--quick"],
+    "masks": ["--quick"],
+    "memory": ["--quick"],
+    "preprocess": ["--quick"],
+    "prompts": ["--quick"],
+    "startup": ["--quick"],
+}
+LEFT_OUT = {
+    "engine_modes": "BUNDLE: needs one built for TensorRT, and the GPU it was built for",
+    "precision": "--calib FOLDER: needs photos, and builds four bundles from them",
+    "rtsp_latency": "--quick: needs GStreamer with x264 and its RTSP server",
+    "training_memory": "PRESET:SIZE:BATCH: loads torch in a process for each, which takes minutes",
+    "claim_table": "no benchmark: what the others print with",
+    "rendered_video": "no benchmark: the file the others read",
+}
+_FIGURE = re.compile(r"\d+(\.\d+)?")
+
+
+def test_every_script_is_run_or_left_out_with_a_reason(root: Path) -> None:
+    scripts = {path.stem for path in (root / "benchmarks").glob("*.py")}
+    assert scripts - {*QUICK, *LEFT_OUT} == set()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_mode_prints_a_table(name: str, root: Path, tmp_path: Path) -> None:
+    here, cache = tmp_path / "here", tmp_path / "cache"
+    here.mkdir()
+    ran = subprocess.run(
+        [sys.executable, str(root / "benchmarks" / f"{name}.py"), *QUICK[name]],
+        cwd=here,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    rows = [line for line in ran.stdout.splitlines() if len(_FIGURE.findall(line)) >= 2]
+    assert len(rows) >= 3, ran.stdout
+    # Nothing is left where it was started, nor in the user's cache of prompts.
+    assert list(here.iterdir()) == []
+    assert not (cache / "sam3-edge").exists()
