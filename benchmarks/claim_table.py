@@ -11,7 +11,7 @@ import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
-from sam3_edge.bench_machine import read_cpu_model
+from sam3_edge.bench.machine import read_cpu_model
 from sam3_edge.engines.onnxruntime_session import available_processors
 
 

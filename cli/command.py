@@ -51,6 +51,9 @@ _COMMANDS = {
         "build",
         "Compare a bundle with what it was made from.",
     ),
+    "bench": _Place(
+        "sam3_edge.command_bench", "bench", "", "Measure latency, throughput, memory and power."
+    ),
     "train": _Place("sam3_edge.command_train", "train", "train", "Train a model on your data."),
     "eval": _Place(
         "sam3_edge.command_eval", "evaluate", "eval", "Measure how well a model answers."

@@ -9,7 +9,17 @@ from click.testing import CliRunner
 from sam3_edge.command import main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ("run", "info", "export", "calibrate", "build", "verify", "train", "eval")
+COMMANDS = (
+    "run",
+    "info",
+    "export",
+    "calibrate",
+    "build",
+    "verify",
+    "bench",
+    "train",
+    "eval",
+)
 
 
 def test_without_arguments_it_explains_itself(sam3_edge: Command) -> None:
