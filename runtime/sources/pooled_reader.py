@@ -6,19 +6,21 @@ from numpy.typing import NDArray
 
 from sam3_edge.engines.buffer_pool import BufferPool
 
+# Of all sources: one that is opened again finds what it left behind.
+PICTURES = BufferPool()
+
 
 class PooledReader:
     """Reads the pictures of a capture, whose owner opens and releases it."""
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
-        self._pool = BufferPool()
         self._shape: tuple[int, ...] | None = None
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next picture, (H, W, 3) uint8 BGR; None where there is none."""
         # OpenCV fills what it is given where the size is right, and allocates where it is not.
-        room = None if self._shape is None else self._pool.take(self._shape, np.uint8)
+        room = None if self._shape is None else PICTURES.take(self._shape, np.uint8)
         there, image = self._capture.read(room)
         if not there:
             return None

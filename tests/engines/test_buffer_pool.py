@@ -1,5 +1,6 @@
 """An array comes again when nobody refers to it, and never before."""
 
+import weakref
 from threading import Thread
 from typing import Any
 
@@ -55,11 +56,41 @@ def test_a_view_of_a_view_counts() -> None:
     assert np.all(corner == 9)
 
 
-def test_another_shape_or_type_begins_anew() -> None:
+def test_shapes_and_types_beside_each_other() -> None:
     pool = BufferPool()
-    pool.take(SHAPE, np.uint8)
+    seen = {address(pool.take(SHAPE, np.uint8)), address(pool.take(SHAPE, np.float32))}
     assert pool.take((2, 2), np.uint8).shape == (2, 2)
     assert pool.take((2, 2), np.float32).dtype == np.float32
+    assert {address(pool.take(SHAPE, dtype)) for dtype in (np.uint8, np.float32)} == seen
+
+
+def test_a_shape_that_is_not_asked_for_any_more_makes_room() -> None:
+    pool = BufferPool()
+    old = [weakref.ref(pool.take((side, side), np.uint8)) for side in range(1, 100)]
+    assert sum(ref() is not None for ref in old) <= 40
+    array = pool.take(SHAPE, np.uint8)
+    where = address(array)
+    del array
+    assert address(pool.take(SHAPE, np.uint8)) == where
+
+
+def test_threads_never_share_an_array() -> None:
+    pool = BufferPool()
+    wrong: list[int] = []
+
+    def use(number: int) -> None:
+        for _ in range(2000):
+            array = pool.take((64,), np.int64)
+            array[...] = number
+            if not np.all(array == number):
+                wrong.append(number)
+
+    threads = [Thread(target=use, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_more_than_it_keeps_are_still_given() -> None:
