@@ -1,8 +1,10 @@
 """Everything `sam3-edge run` does once the command line is read."""
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import click
@@ -15,7 +17,8 @@ from sam3_edge.engines.references import read_references
 from sam3_edge.errors import UsageError
 from sam3_edge.run_report import RunReport
 from sam3_edge.run_stop import StopSignal
-from sam3_edge.runtime.capture import Capture, Pace
+from sam3_edge.runtime.capture import Pace
+from sam3_edge.runtime.captures import Captures
 from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.pipeline import Request, deliver, detect
 from sam3_edge.runtime.postprocess import Suppression
@@ -32,6 +35,7 @@ from sam3_edge.runtime.sinks.jsonl import JsonlSink
 from sam3_edge.runtime.sinks.video import VideoSink
 from sam3_edge.runtime.sinks.window import WindowSink
 from sam3_edge.runtime.sources import Source, open_source
+from sam3_edge.runtime.sources.reconnecting import ReconnectingSource
 from sam3_edge.runtime.tally import Tally
 from sam3_edge.runtime.text_cache import TextCache
 from sam3_edge.runtime.tokenizer import Tokenizer
@@ -42,9 +46,13 @@ _FPS_WITHOUT_RATE = 10.0  # of a video made from pictures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The command line. source: as `open_source` takes it. threshold: None takes the bundle's."""
+    """The command line. sources: as `open_source` takes them. threshold: None takes the bundle's.
 
-    source: str
+    retries: attempts to open a live source again; None: for ever.
+    """
+
+    sources: tuple[str, ...]
+    retries: int | None
     prompts: tuple[str, ...]
     threshold: float | None
     bundle: Path
@@ -76,9 +84,9 @@ def run_detection(options: RunOptions) -> None:
     # Its threads would take the processors from the engine's, for pictures that one thread draws.
     cv2.setNumThreads(1)
     with ExitStack() as stack:
-        source = open_source(options.source)
-        capture = stack.enter_context(closing(_capture(options, source)))
-        sinks = make_sinks(options, source)
+        sources = _open_sources(options, stack)
+        limit = _frame_limit(options, sources)
+        sinks = make_sinks(options, sources)
         bundle = open_bundle(options.bundle, verified_only=not options.unverified)
         prompts = choose_thresholds(options.prompts, options.threshold, bundle.manifest)
         for prompt in prompts:
@@ -87,26 +95,39 @@ def run_detection(options: RunOptions) -> None:
         request, self_check = _prepare(options, bundle, backend, tokenizer, prompts)
         request = replace(request, mask_bits=any(sink.draws for sink in sinks))
         stop = stack.enter_context(StopSignal())
-        report = stack.enter_context(_report(options, source, Tally(request.texts)))
+        report = stack.enter_context(_report(options, sources, limit, Tally(request.texts)))
+        capture = stack.enter_context(closing(Captures(sources, _pace(options), limit=limit)))
         results = detect(capture, backend, request, self_check, stop.requested)
         unwritten = deliver(
-            results, sinks, report.add, live=source.live, should_stop=stop.requested
+            results,
+            sinks,
+            report.add,
+            on_event=report.tell,
+            live=capture.is_live,
+            should_stop=stop.requested,
         )
-        report.finish([sink.written for sink in sinks], live=source.live, unwritten=unwritten)
+        report.finish([sink.written for sink in sinks], live=capture.is_live, unwritten=unwritten)
 
 
-def make_sinks(options: RunOptions, source: Source) -> list[Sink]:
+def make_sinks(options: RunOptions, sources: Sequence[Source]) -> list[Sink]:
     """Raises SinkError or UsageError where one of them cannot write."""
-    for path in (options.save, options.jsonl):
-        if path is not None and path != "-" and _same_file(Path(path), Path(options.source)):
+    outputs = [Path(path) for path in (options.save, options.jsonl) if path and path != "-"]
+    for path, source in product(outputs, options.sources):
+        if _same_file(path, Path(source)):
             raise UsageError(
                 f"{path}: expected an output of its own, got the source; choose another"
+            )
+    for name, output in (("--save", options.save), ("--images", options.images)):
+        if output is not None and len(sources) > 1:
+            raise UsageError(
+                f"expected one source beside {name}, got {len(sources)}; write JSON lines, where "
+                "each says which source it is of"
             )
     sinks: list[Sink] = []
     if options.jsonl is not None:
         sinks.append(JsonlSink(options.jsonl))
     if options.save is not None:
-        sinks.append(VideoSink(options.save, source.fps or _FPS_WITHOUT_RATE))
+        sinks.append(VideoSink(options.save, sources[0].fps or _FPS_WITHOUT_RATE))
     if options.images is not None:
         sinks.append(ImagesSink(options.images, options.every_image))
     if options.show:
@@ -157,36 +178,59 @@ def _self_check(bundle: Bundle) -> SelfCheck | None:
     return SelfCheck(read_references(bundle.references_path), bundle.manifest.precision)
 
 
-def _capture(options: RunOptions, source: Source) -> Capture:
-    if options.deadline is not None and not source.live:
-        source.close()
+def _open_sources(options: RunOptions, stack: ExitStack) -> list[Source]:
+    """Raises SourceError; UsageError for two of one name, and where none can be late."""
+    sources: list[Source] = []
+    for text in options.sources:
+        source = _reconnecting(open_source(text), text, options.retries)
+        stack.callback(source.close)
+        if source.name in [other.name for other in sources]:
+            raise UsageError(f"expected different sources, got {source.name} twice; give it once")
+        sources.append(source)
+    if options.deadline is not None and not any(source.live for source in sources):
         raise UsageError(
-            f"expected a camera beside --deadline, got {source.name}, whose frames are never late; "
-            "leave --deadline out"
+            f"expected a camera beside --deadline, got {sources[0].name}, whose frames are never "
+            "late; leave --deadline out"
         )
-    pace = Pace(every=options.every, max_fps=options.max_fps, deadline_ms=options.deadline)
-    return Capture(source, pace, limit=_frame_limit(source, options))
+    return sources
 
 
-def _frame_limit(source: Source, options: RunOptions) -> int | None:
-    if options.frames is None and source.name.partition(":")[0] == "demo":
-        return DEMO_FRAMES
-    return options.frames
+def _reconnecting(source: Source, text: str, retries: int | None) -> Source:
+    if not (source.live and source.may_reopen) or retries == 0:
+        return source
+    return ReconnectingSource(source, lambda: open_source(text), retries=retries)
 
 
-def _report(options: RunOptions, source: Source, tally: Tally) -> RunReport:
-    num_taken = None if source.num_frames is None else -(-source.num_frames // options.every)
-    limits = [n for n in (num_taken, _frame_limit(source, options)) if n is not None]
+def _pace(options: RunOptions) -> Pace:
+    return Pace(every=options.every, max_fps=options.max_fps, deadline_ms=options.deadline)
+
+
+def _frame_limit(options: RunOptions, sources: Sequence[Source]) -> int | None:
+    """Of each source."""
+    is_endless = any(source.name.partition(":")[0] == "demo" for source in sources)
+    return DEMO_FRAMES if options.frames is None and is_endless else options.frames
+
+
+def _report(
+    options: RunOptions, sources: Sequence[Source], limit: int | None, tally: Tally
+) -> RunReport:
+    totals = [_num_taken(source, options.every, limit) for source in sources]
+    known = [total for total in totals if total is not None]
     has_output = options.show or any(
         output is not None for output in (options.save, options.jsonl, options.images)
     )
     return RunReport(
         tally,
-        total=min(limits, default=None),
+        total=sum(known) if len(known) == len(totals) else None,
         live=not has_output,
         quiet=options.quiet,
         to_stderr=options.jsonl == "-",
     )
+
+
+def _num_taken(source: Source, every: int, limit: int | None) -> int | None:
+    num_there = None if source.num_frames is None else -(-source.num_frames // every)
+    return min((count for count in (num_there, limit) if count is not None), default=None)
 
 
 def _same_file(path: Path, other: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sam3_edge.runtime.results import FrameResult, Timing
+from sam3_edge.runtime.source_event import SourceEvent
 from sam3_edge.runtime.tally import Summary, Tally
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class RunReport:
             rate = self._tally.summary().frames_per_s
             self._say(f"frame {result.frame.index}  {rate:.1f} frames/s  {found_text(result)}")
             self._next_line_s = perf_counter() + _LIVE_EVERY_S
+
+    def tell(self, event: SourceEvent) -> None:
+        """A loss, once; not every attempt to come back."""
+        if event.state == "lost":
+            again = "the others go on" if event.final else "trying to connect again"
+            click.echo(f"sam3-edge: warning: {event.reason}; {again}", err=True)
 
     def finish(self, written: Sequence[str | None], *, live: bool, unwritten: int) -> None:
         """live: a camera: age and loss matter. unwritten: results that slow sinks have lost."""

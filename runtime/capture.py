@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from threading import Event, Thread
+from threading import Condition, Event, Thread
 from time import monotonic_ns
 
 from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.handover import Handover
 from sam3_edge.runtime.schedule import Schedule
+from sam3_edge.runtime.source_event import SourceEvent
 from sam3_edge.runtime.sources import Source
 
 # Of a file one frame waits while another is decoded; of a camera only the newest is wanted.
@@ -31,7 +32,7 @@ class Pace:
 
 
 class Capture:
-    """Owns an opened source. The thread begins with the first `next_frame`, and ends with `close`.
+    """Owns an opened source. The thread begins with the first `take`, and ends with `close`.
 
     A live source never waits: a frame that was not taken in time gives way to the next and is
     counted. Of any other source every frame is kept, and the reading waits.
@@ -43,16 +44,19 @@ class Capture:
         pace: Pace = Pace(),
         *,
         limit: int | None = None,
+        changed: Condition | None = None,
         clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
-        """limit: frames that `next_frame` gives, at most."""
+        """limit: frames that `take` gives, at most. changed: see `Handover`."""
         self._source = source
         self._pace = pace
         self._left = math.inf if limit is None else limit
         self._clock_ns = clock_ns
         self._num_late = 0
         capacity = _LIVE_CAPACITY if source.live else _FILE_CAPACITY
-        self._frames: Handover[Frame] = Handover(capacity, latest_wins=source.live)
+        self._items: Handover[Frame | SourceEvent] = Handover(
+            capacity, latest_wins=source.live, is_news=_is_event, changed=changed
+        )
         self._stopping = Event()
         self._thread = Thread(target=self._read, name="sam3-edge capture", daemon=True)
         self._is_started = False
@@ -61,22 +65,28 @@ class Capture:
     def is_live(self) -> bool:
         return self._source.live
 
-    def next_frame(self, *, wait: bool = True) -> Frame | None:
-        """The next frame, of a live source the newest; None when there is none, or none yet.
+    @property
+    def is_over(self) -> bool:
+        """Nothing more will come; an error may still have to be taken."""
+        return self._left <= 0 or self._items.is_over
+
+    def take(self, *, wait: bool = True) -> Frame | SourceEvent | None:
+        """The next frame, of a live source the newest, or what happened to the source; None when
+        there is none, or none yet.
 
         wait: until there is one or it is over. Raises what the source raised, after its last frame.
         """
-        self._start()
+        self.start()
         while self._left > 0:
-            frame = self._frames.get(None if wait else 0)
-            if frame is None:
-                return None
-            if self.is_late(frame):
-                self.drop()
+            item = self._items.get(None if wait else 0)
+            if not isinstance(item, Frame):
+                return item
+            if self.is_late(item):
+                self.drop(item)
                 continue
             self._left -= 1
-            lost = self._frames.num_dropped + self._num_late
-            return replace(frame, dropped=frame.dropped + lost) if lost else frame
+            lost = self._items.num_dropped + self._num_late
+            return replace(item, dropped=item.dropped + lost) if lost else item
         return None
 
     def is_late(self, frame: Frame) -> bool:
@@ -85,14 +95,15 @@ class Capture:
             return False
         return self._clock_ns() - frame.captured_ns > deadline_ms * 1e6
 
-    def drop(self) -> None:
+    def drop(self, _frame: Frame) -> None:
         """Count a frame as lost that was taken and came to nothing."""
         self._num_late += 1
 
     def stop(self) -> None:
-        """No more frames: `next_frame` gives None from now on, also to who waits for it."""
+        """No more frames: `take` gives None from now on, also to who waits for it."""
         self._stopping.set()
-        self._frames.stop()
+        self._items.stop()
+        self._source.stop()
 
     def close(self) -> None:
         """End the thread, then close the source. Safe to call twice.
@@ -106,7 +117,8 @@ class Capture:
         if not self._thread.is_alive():
             self._source.close()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin to read. Safe to call twice; `take` does it too."""
         if not self._is_started:
             self._is_started = True
             self._thread.start()
@@ -114,21 +126,30 @@ class Capture:
     def _read(self) -> None:
         try:
             self._hand_over()
-        except BaseException as error:  # nobody sees what a thread raises: next_frame raises it
-            self._frames.end(error)
+        except BaseException as error:  # nobody sees what a thread raises: take raises it
+            self._items.end(error)
         else:
-            self._frames.end()
+            self._items.end()
 
     def _hand_over(self) -> None:
         schedule = Schedule(self._pace.max_fps)
-        for number, frame in enumerate(self._source.frames()):
+        number = -1
+        for item in self._source.frames():
             if self._stopping.is_set():
                 return
+            if isinstance(item, SourceEvent):
+                self._items.put(item)
+                continue
+            number += 1
             now_ns = self._clock_ns()
             if number % self._pace.every or (self.is_live and not schedule.is_due(now_ns)):
                 continue
             if not self.is_live:
                 self._stopping.wait(schedule.early_ns(now_ns) / 1e9)
             schedule.take(now_ns)
-            if not self._frames.put(frame):
+            if not self._items.put(item):
                 return
+
+
+def _is_event(item: Frame | SourceEvent) -> bool:
+    return isinstance(item, SourceEvent)

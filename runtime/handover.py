@@ -1,6 +1,7 @@
 """A bounded queue from one thread to another, which either side may end."""
 
 from collections import deque
+from collections.abc import Callable
 from threading import Condition
 from typing import Generic, TypeVar
 
@@ -11,14 +12,24 @@ class Handover(Generic[Item]):
     """Keeps the order. One thread puts, one takes.
 
     capacity: items that may wait. latest_wins: a put into a full one pushes the oldest out, which
-    counts as dropped; otherwise the putting thread waits.
+    counts as dropped; otherwise the putting thread waits. Items of which `is_news` says so take no
+    room and are never dropped.
+    changed: notified of every change; to be shared where one thread takes from several.
     """
 
-    def __init__(self, capacity: int, *, latest_wins: bool) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        latest_wins: bool,
+        is_news: Callable[[Item], bool] = lambda _: False,
+        changed: Condition | None = None,
+    ) -> None:
         self._items: deque[Item] = deque()
         self._capacity = capacity
         self._latest_wins = latest_wins
-        self._changed = Condition()
+        self._is_news = is_news
+        self._changed = changed or Condition()
         self._ended = self._stopped = False
         self._error: BaseException | None = None
         self._num_dropped = 0
@@ -36,13 +47,9 @@ class Handover(Generic[Item]):
     def put(self, item: Item, timeout_s: float | None = None) -> bool:
         """Whether it was accepted: not after `stop`, nor where the time passed in a full one."""
         with self._changed:
-            if self._latest_wins and len(self._items) >= self._capacity:
-                self._items.popleft()
-                self._num_dropped += 1
-            self._changed.wait_for(
-                lambda: self._stopped or len(self._items) < self._capacity, timeout_s
-            )
-            if self._stopped or len(self._items) >= self._capacity:
+            if not self._is_news(item) and not self._has_room(timeout_s):
+                return False
+            if self._stopped:
                 return False
             self._items.append(item)
             self._changed.notify_all()
@@ -76,6 +83,18 @@ class Handover(Generic[Item]):
             self._stopped = True
             self._items.clear()
             self._changed.notify_all()
+
+    def _has_room(self, timeout_s: float | None) -> bool:
+        """Made, where the latest wins; waited for, where not."""
+        if self._latest_wins and self._is_full():
+            oldest = next(k for k, item in enumerate(self._items) if not self._is_news(item))
+            del self._items[oldest]
+            self._num_dropped += 1
+            return True
+        return self._changed.wait_for(lambda: self._stopped or not self._is_full(), timeout_s)
+
+    def _is_full(self) -> bool:
+        return sum(not self._is_news(item) for item in self._items) >= self._capacity
 
     def _is_over(self) -> bool:
         return self._stopped or (self._ended and not self._items)

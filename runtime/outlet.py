@@ -9,6 +9,7 @@ from sam3_edge.errors import SinkError
 from sam3_edge.runtime.handover import Handover
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks import Sink
+from sam3_edge.runtime.source_event import SourceEvent
 
 _CAPACITY = 4  # results that may wait
 _STUCK_S = 10.0
@@ -25,7 +26,11 @@ class Outlet:
     def __init__(self, sink: Sink, *, latest_wins: bool, stuck_s: float = _STUCK_S) -> None:
         """stuck_s: how long a sink may take over one result when the run should end."""
         self._sink = sink
-        self._results: Handover[FrameResult] = Handover(_CAPACITY, latest_wins=latest_wins)
+        self._results: Handover[FrameResult | SourceEvent] = Handover(
+            _CAPACITY,
+            latest_wins=latest_wins,
+            is_news=lambda result: isinstance(result, SourceEvent),
+        )
         self._stuck_s = stuck_s
         self._error: BaseException | None = None
         self._busy_since_s: float | None = None
@@ -38,12 +43,13 @@ class Outlet:
     def num_dropped(self) -> int:
         return self._results.num_dropped
 
-    def put(self, result: FrameResult, should_stop: Callable[[], bool]) -> None:
+    def put(self, result: FrameResult | SourceEvent, should_stop: Callable[[], bool]) -> None:
         """Waits for room, but not for a stuck sink when the run should stop: `close` tells of it.
 
         Raises what the sink raised.
         """
-        if not self._sink.draws:  # a picture that waits for nobody is a picture's worth of memory
+        if isinstance(result, FrameResult) and not self._sink.draws:
+            # A picture that nobody looks at would wait for nothing, and memory with it.
             result = replace(result, frame=replace(result.frame, planes=()))
         while not self._results.put(result, _LOOK_UP_S):
             self._raise_error()
@@ -76,7 +82,7 @@ class Outlet:
         try:
             while (result := self._results.get()) is not None:
                 self._busy_since_s = monotonic()
-                self._sink.write(result)
+                give(self._sink, result)
                 self._busy_since_s = None
                 del result  # it holds a picture, and the next may be long in coming
         except BaseException as error:  # nobody sees what a thread raises: put or close raises it
@@ -88,3 +94,10 @@ class Outlet:
         except BaseException as error:
             self._error = self._error or error  # the first is the one to tell
         self._busy_since_s = None
+
+
+def give(sink: Sink, result: FrameResult | SourceEvent) -> None:
+    if isinstance(result, SourceEvent):
+        sink.tell(result)
+    else:
+        sink.write(result)

@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 from sam3_edge.engines.backend import Backend, Pending, PromptBatch
 from sam3_edge.errors import Sam3EdgeError, SourceError
 from sam3_edge.runtime.capture import Capture
+from sam3_edge.runtime.captures import Captures
 from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.handover import Handover
-from sam3_edge.runtime.outlet import Outlet
+from sam3_edge.runtime.outlet import Outlet, give
 from sam3_edge.runtime.postprocess import Suppression, postprocess
 from sam3_edge.runtime.preprocess import preprocess_planes
 from sam3_edge.runtime.prompts import Prompt
 from sam3_edge.runtime.results import FrameResult, Timing
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.sinks import Sink, WindowClosed
+from sam3_edge.runtime.source_event import SourceEvent
 
 _LOOK_UP_S = 0.2  # how often a thread that waits asks whether it should go on
 
@@ -59,19 +61,20 @@ def never() -> bool:
 
 
 def detect(
-    capture: Capture,
+    capture: Capture | Captures,
     backend: Backend,
     request: Request,
     self_check: SelfCheck | None = None,
     should_stop: Callable[[], bool] = never,
-) -> Generator[FrameResult, None, None]:
-    """The results of the captured frames, in order. Closing the iterator ends its thread.
+) -> Generator[FrameResult | SourceEvent, None, None]:
+    """The results of the captured frames, and what happened to the sources, in order. Closing it
+    ends its thread.
 
     self_check: runs between frames when it is due. should_stop: asked a few times a second; then
     what is in the engine is completed and nothing more is taken.
     Raises EngineError, and what the source raised, after the results of the frames before.
     """
-    results: Handover[FrameResult] = Handover(1, latest_wins=False)
+    results: Handover[FrameResult | SourceEvent] = Handover(1, latest_wins=False)
 
     def infer() -> None:
         try:
@@ -99,15 +102,17 @@ def detect(
 
 
 def deliver(
-    results: Iterable[FrameResult],
+    results: Iterable[FrameResult | SourceEvent],
     sinks: Sequence[Sink],
     on_result: Callable[[FrameResult], None],
     *,
+    on_event: Callable[[SourceEvent], None] = lambda _: None,
     live: bool = False,
     should_stop: Callable[[], bool] = never,
 ) -> int:
-    """Give every result to every sink and to `on_result`, which runs here; close the sinks whatever
-    happens. Returns how many results slow sinks of a live source have lost.
+    """Give every result to every sink and to `on_result`, every event to every sink and `on_event`;
+    those two run here. Close the sinks whatever happens. Returns how many results slow sinks of a
+    live source have lost.
 
     Ctrl-C and a closed window end it as the last frame does. Raises SinkError, and what `results`
     raises; of several errors the first.
@@ -119,8 +124,11 @@ def deliver(
             for outlet in outlets:
                 outlet.put(result, should_stop)
             for sink in here:
-                sink.write(result)
-            on_result(result)
+                give(sink, result)
+            if isinstance(result, SourceEvent):
+                on_event(result)
+            else:
+                on_result(result)
     except (KeyboardInterrupt, WindowClosed):
         pass
     except BaseException:
@@ -140,18 +148,23 @@ class _InFlight:
 
 
 def _inferred(
-    capture: Capture, backend: Backend, request: Request, self_check: SelfCheck | None
-) -> Iterator[FrameResult]:
+    capture: Capture | Captures, backend: Backend, request: Request, self_check: SelfCheck | None
+) -> Iterator[FrameResult | SourceEvent]:
     """All on one thread: some engines answer only the one that called them first."""
     in_flight: _InFlight | None = None
     slot = 0
     try:
-        while (frame := _next_frame(capture, in_flight)) is not None or in_flight is not None:
-            if frame is not None and self_check is not None and self_check.is_due():
+        while (item := _next_item(capture, in_flight)) is not None or in_flight is not None:
+            if isinstance(item, SourceEvent):
+                yield from _finished(in_flight, request, capture)
+                in_flight = None
+                yield item
+                continue
+            if item is not None and self_check is not None and self_check.is_due():
                 yield from _finished(in_flight, request, capture)
                 in_flight = None
                 self_check.run(backend)
-            submitted = None if frame is None else _submit(frame, backend, slot, request)
+            submitted = None if item is None else _submit(item, backend, slot, request)
             slot = (slot + 1) % backend.num_slots
             yield from _finished(in_flight, request, capture)
             in_flight = submitted
@@ -160,14 +173,16 @@ def _inferred(
         raise
 
 
-def _next_frame(capture: Capture, in_flight: _InFlight | None) -> Frame | None:
+def _next_item(
+    capture: Capture | Captures, in_flight: _InFlight | None
+) -> Frame | SourceEvent | None:
     """None: nothing to prepare now; with nothing in flight, nothing at all."""
     if in_flight is None:
-        return capture.next_frame()
-    if not capture.is_live and (frame := capture.next_frame(wait=False)) is not None:
-        return frame
+        return capture.take()
+    if not capture.is_live and (item := capture.take(wait=False)) is not None:
+        return item
     in_flight.pending.result()
-    return capture.next_frame(wait=False)
+    return capture.take(wait=False)
 
 
 def _submit(frame: Frame, backend: Backend, slot: int, request: Request) -> _InFlight:
@@ -179,7 +194,7 @@ def _submit(frame: Frame, backend: Backend, slot: int, request: Request) -> _InF
 
 
 def _finished(
-    in_flight: _InFlight | None, request: Request, capture: Capture
+    in_flight: _InFlight | None, request: Request, capture: Capture | Captures
 ) -> Iterator[FrameResult]:
     """One result; none where nothing was in flight, or it came too late."""
     if in_flight is None:
@@ -202,7 +217,7 @@ def _finished(
         postprocess_ms=(perf_counter() - started) * 1e3,
     )
     if capture.is_late(frame):
-        capture.drop()
+        capture.drop(frame)
         return
     yield FrameResult(
         frame=frame,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sam3_edge.runtime.detections import Detections
 from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.source_event import SourceEvent
 
 SCHEMA = 1
 
@@ -66,6 +67,20 @@ def json_line(result: FrameResult) -> str:
             "total": round(timing.total_ms, 3),
         },
         "detections": _objects(found, result.prompts),
+    }
+    return json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def event_line(event: SourceEvent) -> str:
+    """The same for what happened to a source."""
+    line = {
+        "schema": SCHEMA,
+        "source": event.source,
+        "state": event.state,
+        "utc_ns": event.utc_ns,
+        "reason": event.reason,
+        "attempt": event.attempt,
+        "final": event.final,
     }
     return json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 

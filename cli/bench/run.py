@@ -18,6 +18,7 @@ from sam3_edge.runtime.capture import Capture
 from sam3_edge.runtime.pipeline import deliver, detect
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks import Sink
+from sam3_edge.runtime.source_event import SourceEvent
 from sam3_edge.runtime.sources import Source, open_source
 
 
@@ -114,10 +115,12 @@ def _open(configuration: Configuration, pictures: tuple[NDArray[np.uint8], ...])
 
 
 def _until_over(
-    results: Iterator[FrameResult], window: Window
+    results: Iterator[FrameResult | SourceEvent], window: Window
 ) -> Generator[FrameResult, None, None]:
     """The source goes on while the last frame is measured: the pipeline is full until then."""
     for result in results:
+        if isinstance(result, SourceEvent):
+            continue
         yield result
         if window.is_over:
             return

@@ -11,6 +11,7 @@ from sam3_edge.runtime.frame import Frame, bgr_frame
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.scene import Scene
 from sam3_edge.runtime.sinks import Sink
+from sam3_edge.runtime.source_event import SourceEvent
 from sam3_edge.runtime.sources import Source
 
 NUM_PICTURES = 8
@@ -36,7 +37,7 @@ class SyntheticSource:
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], fps: float | None = None) -> None:
         self._pictures = pictures
         self.fps = fps
-        self.live = fps is not None
+        self.live = self.may_reopen = fps is not None
 
     def frames(self) -> Iterator[Frame]:
         started = time.monotonic()
@@ -52,6 +53,9 @@ class SyntheticSource:
                 utc_ns=time.time_ns(),
             )
 
+    def stop(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -63,19 +67,23 @@ class TimedSource:
     def __init__(self, source: Source) -> None:
         self._source = source
         self.name, self.fps, self.num_frames = source.name, source.fps, source.num_frames
-        self.live = source.live
+        self.live, self.may_reopen = source.live, source.may_reopen
         self.ms: dict[int, float] = {}
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[Frame | SourceEvent]:
         frames = self._source.frames()
         while True:
             started = time.perf_counter()
             frame = next(frames, None)
             if frame is None:
                 return
-            self.ms[frame.index] = (time.perf_counter() - started) * 1e3
+            if isinstance(frame, Frame):
+                self.ms[frame.index] = (time.perf_counter() - started) * 1e3
             yield frame
             del frame  # its picture's memory is used again when nobody refers to it
+
+    def stop(self) -> None:
+        self._source.stop()
 
     def close(self) -> None:
         self._source.close()
@@ -98,6 +106,9 @@ class TimedSink:
         started = time.perf_counter()
         self._sink.write(result)
         self.ms[result.frame.index] = (time.perf_counter() - started) * 1e3
+
+    def tell(self, event: SourceEvent) -> None:
+        self._sink.tell(event)
 
     def close(self) -> None:
         self._sink.close()

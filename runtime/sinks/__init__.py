@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from sam3_edge.runtime.results import FrameResult
+from sam3_edge.runtime.source_event import SourceEvent
 
 
 class Sink(Protocol):
@@ -22,6 +23,9 @@ class Sink(Protocol):
 
     def write(self, result: FrameResult) -> None:
         """Raises SinkError if it cannot be written; what came before stays readable."""
+
+    def tell(self, event: SourceEvent) -> None:
+        """What happened to a source. Nothing, for those that write pictures."""
 
     def close(self) -> None:
         """Finish the file. Safe to call twice. Raises SinkError."""

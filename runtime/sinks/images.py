@@ -7,6 +7,7 @@ import cv2
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks.canvas import Canvas
 from sam3_edge.runtime.sinks.places import cannot_write, check_folder_place
+from sam3_edge.runtime.source_event import SourceEvent
 
 _JPEG_QUALITY = 92
 
@@ -41,6 +42,9 @@ class ImagesSink:
             path.unlink(missing_ok=True)
             raise cannot_write(path, error) from error
         self._count += 1
+
+    def tell(self, event: SourceEvent) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -6,8 +6,9 @@ import stat
 import sys
 from pathlib import Path
 
-from sam3_edge.runtime.results import FrameResult, json_line
+from sam3_edge.runtime.results import FrameResult, event_line, json_line
 from sam3_edge.runtime.sinks.places import cannot_write, check_file_place
+from sam3_edge.runtime.source_event import SourceEvent
 
 
 class JsonlSink:
@@ -35,7 +36,17 @@ class JsonlSink:
         return f"{self._path} ({self._lines} JSON lines)"
 
     def write(self, result: FrameResult) -> None:
-        line = (json_line(result) + "\n").encode("utf-8")
+        self._write_line(json_line(result))
+
+    def tell(self, event: SourceEvent) -> None:
+        self._write_line(event_line(event))
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def _write_line(self, text: str) -> None:
+        line = (text + "\n").encode("utf-8")
         try:
             if self._stream is None:
                 self._stream = self._open()
@@ -45,10 +56,6 @@ class JsonlSink:
             raise cannot_write(self._path, error) from error
         self._lines += 1
         self._bytes += len(line)
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
 
     def _open(self) -> io.FileIO:
         if self._to_stdout:

@@ -9,6 +9,7 @@ from sam3_edge.errors import SinkError, UsageError
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks.canvas import Canvas
 from sam3_edge.runtime.sinks.places import check_file_place, check_free_space
+from sam3_edge.runtime.source_event import SourceEvent
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
 # H.264 needs an encoder that OpenCV's wheels do not carry; this one is always there.
@@ -54,6 +55,9 @@ class VideoSink:
             )
         self._writer.write(self._canvas.draw(result))
         self._frames += 1
+
+    def tell(self, event: SourceEvent) -> None:
+        pass
 
     def close(self) -> None:
         if self._writer is None:

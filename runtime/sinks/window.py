@@ -9,6 +9,7 @@ from sam3_edge.errors import SinkError
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks import WindowClosed
 from sam3_edge.runtime.sinks.canvas import Canvas
+from sam3_edge.runtime.source_event import SourceEvent
 
 _TITLE = "sam3-edge (q or Esc ends)"
 _END_KEYS = (27, ord("q"))
@@ -41,6 +42,9 @@ class WindowSink:
             ) from error
         if key in _END_KEYS or not visible:
             raise WindowClosed
+
+    def tell(self, event: SourceEvent) -> None:
+        pass
 
     def close(self) -> None:
         if self._open:

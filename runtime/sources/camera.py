@@ -14,6 +14,7 @@ from sam3_edge.runtime.sources.pooled_reader import PooledReader
 class CameraSource:
     num_frames: int | None = None
     live = True
+    may_reopen = True
 
     def __init__(self, index: int) -> None:
         self.name = f"camera:{index}"
@@ -47,6 +48,9 @@ class CameraSource:
                 captured_ns=captured_ns,
                 utc_ns=time.time_ns(),
             )
+
+    def stop(self) -> None:
+        pass
 
     def close(self) -> None:
         self._capture.release()

@@ -12,6 +12,7 @@ class DemoSource:
     """Never ends, and is always the same for one seed. Drawn as fast as it is asked for."""
 
     live = False
+    may_reopen = False
     fps: float | None = float(FRAMES_PER_SECOND)
     num_frames: int | None = None
 
@@ -31,6 +32,9 @@ class DemoSource:
                 captured_ns=time.monotonic_ns(),
                 utc_ns=time.time_ns(),
             )
+
+    def stop(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -14,6 +14,7 @@ class FolderSource:
     """Pictures may differ in size. The first is read when the source is opened."""
 
     live = False
+    may_reopen = False
     fps: float | None = None
 
     def __init__(self, name: str, paths: Sequence[Path]) -> None:
@@ -25,6 +26,9 @@ class FolderSource:
     def frames(self) -> Iterator[Frame]:
         for index, path in enumerate(self._paths):
             yield picture_frame(path, index)
+
+    def stop(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

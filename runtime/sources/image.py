@@ -23,6 +23,7 @@ class ImageSource:
     """Read when it is opened, so that a bad file is refused before an engine is loaded."""
 
     live = False
+    may_reopen = False
     fps: float | None = None
     num_frames: int | None = 1
 
@@ -32,6 +33,9 @@ class ImageSource:
 
     def frames(self) -> Iterator[Frame]:
         yield self._frame
+
+    def stop(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -18,6 +18,7 @@ _MISSING_FRAMES, _MISSING_SECONDS, _MISSING_SHARE = 3, 0.5, 0.02
 
 class VideoSource:
     live = False
+    may_reopen = False
 
     def __init__(self, path: Path) -> None:
         self.name = os.fspath(path)
@@ -50,6 +51,9 @@ class VideoSource:
             )
             index += 1
         self._check_whole(index, time_s)
+
+    def stop(self) -> None:
+        pass
 
     def close(self) -> None:
         self._capture.release()

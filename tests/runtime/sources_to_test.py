@@ -4,6 +4,14 @@ from collections.abc import Callable, Iterator
 from threading import Event
 
 from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.sources import Source
+
+
+def frames_of(source: Source) -> Iterator[Frame]:
+    """Of one to which nothing happens."""
+    for frame in source.frames():
+        assert isinstance(frame, Frame)
+        yield frame
 
 
 class ListedSource:
@@ -24,8 +32,8 @@ class ListedSource:
         gate: Callable[[int], object] = lambda _: None,
     ) -> None:
         self.name = "listed"
-        self.live = live
-        self.asked = 0
+        self.live = self.may_reopen = live
+        self.asked = self.stopped = 0
         self.closed = 0
         self._frames, self._error, self._gate = frames, error, gate
 
@@ -36,6 +44,9 @@ class ListedSource:
             yield frame
         if self._error is not None:
             raise self._error
+
+    def stop(self) -> None:
+        self.stopped += 1
 
     def close(self) -> None:
         self.closed += 1

@@ -7,8 +7,10 @@ from threading import Event, Thread
 import pytest
 
 from sam3_edge.errors import SourceError
-from sam3_edge.runtime.capture import Capture, Pace
+from sam3_edge.runtime.capture import Capture as WithEvents
+from sam3_edge.runtime.capture import Pace
 from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.source_event import SourceEvent
 from tests.runtime.sources_to_test import BlockedSource, ListedSource
 
 PATIENCE_S = 20.0
@@ -20,9 +22,18 @@ def frames(make_frame: Callable[..., Frame]) -> Callable[[int], list[Frame]]:
     return lambda count: [make_frame(index) for index in range(count)]
 
 
+class Capture(WithEvents):
+    """Of sources to which nothing happens."""
+
+    def take(self, *, wait: bool = True) -> Frame | None:
+        item = super().take(wait=wait)
+        assert not isinstance(item, SourceEvent)
+        return item
+
+
 def taken(capture: Capture) -> list[int]:
     indices = []
-    while (frame := capture.next_frame()) is not None:
+    while (frame := capture.take()) is not None:
         indices.append(frame.index)
     return indices
 
@@ -34,11 +45,11 @@ def test_a_file_loses_nothing_and_is_not_read_ahead(
     capture = Capture(source)
     assert source.asked == 0
     for expected in range(50):
-        frame = capture.next_frame()
+        frame = capture.take()
         assert frame is not None
         assert (frame.index, frame.dropped) == (expected, 0)
         assert source.asked <= expected + 4  # two wait, one is at the door, one was just taken
-    assert capture.next_frame() is None
+    assert capture.take() is None
     capture.close()
     capture.close()
     assert source.closed >= 1
@@ -56,14 +67,14 @@ def test_of_a_camera_the_newest_is_taken_and_the_lost_are_counted(
             assert steps[number].wait(PATIENCE_S)
 
     capture = Capture(ListedSource(frames(10), live=True, gate=gate))
-    capture._start()
+    capture.start()
     assert reached[3].wait(PATIENCE_S)
-    first = capture.next_frame()
+    first = capture.take()
     assert first is not None
     assert first.index == 2
     steps[3].set()
     assert reached[9].wait(PATIENCE_S)
-    second = capture.next_frame()
+    second = capture.take()
     assert second is not None
     assert second.index == 8
     assert (first.dropped, second.dropped) == (2, 7)
@@ -75,7 +86,7 @@ def test_of_a_camera_the_newest_is_taken_and_the_lost_are_counted(
 def test_what_the_source_itself_lost_is_added(frames: Callable[[int], list[Frame]]) -> None:
     listed = [replace(frame, dropped=5) for frame in frames(1)]
     capture = Capture(ListedSource(listed))
-    frame = capture.next_frame()
+    frame = capture.take()
     assert frame is not None
     assert frame.dropped == 5
     capture.close()
@@ -121,12 +132,12 @@ def test_what_is_late_is_left_out_and_counted(frames: Callable[[int], list[Frame
         Pace(deadline_ms=7),
         clock_ns=lambda: 100 * MS,
     )
-    first = capture.next_frame()
+    first = capture.take()
     assert first is not None
     assert (first.index, first.dropped, capture.is_late(first)) == (0, 0, False)
-    capture.drop()  # it was late when it was known
+    capture.drop(first)  # it was late when it was known
     taken_up[0].set()
-    assert capture.next_frame() is None  # frame 1 was 10 ms old
+    assert capture.take() is None  # frame 1 was 10 ms old
     assert capture._num_late == 2
     capture.close()
 
@@ -142,9 +153,9 @@ def test_an_error_comes_after_the_frames_before_it(
     frames: Callable[[int], list[Frame]], error: Exception
 ) -> None:
     capture = Capture(ListedSource(frames(2), error=error))
-    assert [capture.next_frame() is not None for _ in range(2)] == [True, True]
+    assert [capture.take() is not None for _ in range(2)] == [True, True]
     with pytest.raises(type(error)) as caught:
-        capture.next_frame()
+        capture.take()
     assert caught.value is error
     capture.close()
 
@@ -155,9 +166,9 @@ def test_a_source_that_hangs_does_not_hang_us(
     monkeypatch.setattr("sam3_edge.runtime.capture._PATIENCE_S", 0.05)
     source = BlockedSource(frames(1))
     capture = Capture(source)
-    assert capture.next_frame() is not None
+    assert capture.take() is not None
     got: list[Frame | None] = []
-    waiting = Thread(target=lambda: got.append(capture.next_frame()), daemon=True)
+    waiting = Thread(target=lambda: got.append(capture.take()), daemon=True)
     waiting.start()
     capture.stop()
     waiting.join(PATIENCE_S)

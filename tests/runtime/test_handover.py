@@ -95,3 +95,20 @@ def test_who_stopped_hears_of_no_error() -> None:
     queue.stop()
     queue.end(OSError("too late to matter"))
     assert queue.get() is None
+
+
+def test_news_take_no_room_and_are_never_dropped() -> None:
+    queue: Handover[int | str] = Handover(
+        1, latest_wins=True, is_news=lambda item: isinstance(item, str)
+    )
+    for item in (1, "lost", 2, "recovered", 3):
+        assert queue.put(item)
+    assert [queue.get() for _ in range(3)] == ["lost", "recovered", 3]
+    assert queue.num_dropped == 2
+    patient: Handover[int | str] = Handover(
+        1, latest_wins=False, is_news=lambda item: isinstance(item, str)
+    )
+    assert patient.put(1)
+    assert patient.put("lost", 0)
+    assert not patient.put(2, 0.01)
+    assert [patient.get(), patient.get()] == [1, "lost"]

@@ -8,6 +8,7 @@ import pytest
 from sam3_edge.errors import SinkError
 from sam3_edge.runtime.outlet import Outlet
 from sam3_edge.runtime.results import FrameResult
+from sam3_edge.runtime.source_event import SourceEvent
 
 PATIENCE_S = 20.0
 MakeResult = Callable[..., FrameResult]
@@ -24,12 +25,16 @@ class GatedSink:
     def __init__(self) -> None:
         self.indices: list[int] = []
         self.closed = 0
+        self.events: list[SourceEvent] = []
         self.gate, self.entered = Event(), Event()
 
     def write(self, result: FrameResult) -> None:
         self.entered.set()
         assert self.gate.wait(PATIENCE_S)
         self.indices.append(result.frame.index)
+
+    def tell(self, event: SourceEvent) -> None:
+        self.events.append(event)
 
     def close(self) -> None:
         self.closed += 1
@@ -51,6 +56,34 @@ def test_a_slow_sink_of_a_camera_gets_the_newest(make_result: MakeResult) -> Non
     assert sink.indices == [0, 26, 27, 28, 29]
     assert outlet.num_dropped == 25
     assert sink.closed == 1
+
+
+def test_what_happened_to_a_source_is_never_dropped(make_result: MakeResult) -> None:
+    lost = SourceEvent(source="camera:0", state="lost", reason="cable", attempt=0, utc_ns=1)
+    sink = GatedSink()
+    outlet = Outlet(sink, latest_wins=True)
+    outlet.put(make_result(0), never)
+    assert sink.entered.wait(PATIENCE_S)
+    outlet.put(lost, never)
+    for index in range(1, 30):
+        outlet.put(make_result(index), never)
+    sink.gate.set()
+    outlet.close()
+    assert sink.events == [lost]
+
+
+def test_who_draws_nothing_gets_no_picture(make_result: MakeResult) -> None:
+    class Watching(GatedSink):
+        def write(self, result: FrameResult) -> None:
+            self.planes = result.frame.planes
+
+    for draws in (False, True):
+        sink = Watching()
+        sink.draws = draws
+        outlet = Outlet(sink, latest_wins=False)
+        outlet.put(make_result(0), never)
+        outlet.close()
+        assert bool(sink.planes) is draws
 
 
 def test_a_stuck_sink_is_named_and_not_waited_for(make_result: MakeResult) -> None:

@@ -1,7 +1,8 @@
 """Order, slots, what runs beside what, and who is closed when something breaks."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from threading import Event, Thread, get_ident
 from threading import enumerate as enumerate_threads
 from time import sleep
@@ -17,17 +18,27 @@ from sam3_edge.errors import EngineError, SinkError, SourceError
 from sam3_edge.runtime.capture import Capture, Pace
 from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.frame import Frame
-from sam3_edge.runtime.pipeline import Request, deliver, detect
+from sam3_edge.runtime.pipeline import Request, deliver
+from sam3_edge.runtime.pipeline import detect as detect_and_tell
 from sam3_edge.runtime.preprocess import preprocess
 from sam3_edge.runtime.prompts import Prompt
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks import WindowClosed
+from sam3_edge.runtime.source_event import SourceEvent
 from sam3_edge.runtime.text_cache import TextCache
 from sam3_edge.runtime.tokenizer import Tokenizer
 from tests.runtime.sources_to_test import BlockedSource, ListedSource
 
 Frames = Callable[..., Capture]
 PATIENCE_S = 20.0
+
+
+def detect(*arguments: Any) -> Generator[FrameResult, None, None]:
+    """Of sources to which nothing happens."""
+    with closing(detect_and_tell(*arguments)) as results:
+        for result in results:
+            assert isinstance(result, FrameResult)
+            yield result
 
 
 def raw_output(number: int) -> RawOutput:
@@ -307,6 +318,7 @@ class Sink:
         self.closed = 0
         self.in_callers_thread = here
         self.threads: set[int] = set()
+        self.events: list[SourceEvent] = []
         self._fail_at, self._error = fail_at, error
 
     def write(self, result: FrameResult) -> None:
@@ -314,6 +326,9 @@ class Sink:
         if result.frame.index == self._fail_at and self._error is not None:
             raise self._error
         self.indices.append(result.frame.index)
+
+    def tell(self, event: SourceEvent) -> None:
+        self.events.append(event)
 
     def close(self) -> None:
         self.closed += 1
@@ -340,6 +355,32 @@ def test_sinks_have_threads_of_their_own_but_for_windows(results: list[FrameResu
     assert window.threads == {get_ident()}
     assert all(get_ident() not in sink.threads for sink in files)
     assert window.indices == [0, 1, 2, 3]
+
+
+def test_what_happened_to_a_source_comes_between_its_results(
+    make_frame: Callable[..., Frame], request_of_two: Request
+) -> None:
+    lost = SourceEvent(source="test", state="lost", reason="cable", attempt=0, utc_ns=1)
+
+    class Breaking(ListedSource):
+        def frames(self) -> Any:
+            yield make_frame(0)
+            yield make_frame(1)
+            yield lost
+            yield make_frame(2)
+
+    backend = RecordedBackend([raw_output(i) for i in range(3)], image_size=28, d_model=4)
+    order: list[int | str] = []
+    sinks = [Sink(), Sink(here=True)]
+    deliver(
+        detect_and_tell(Capture(Breaking([])), backend, request_of_two),
+        sinks,
+        lambda result: order.append(result.frame.index),
+        on_event=lambda event: order.append(event.state),
+    )
+    assert order == [0, 1, "lost", 2]
+    assert [sink.events for sink in sinks] == [[lost], [lost]]
+    assert [sink.indices for sink in sinks] == [[0, 1, 2]] * 2
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), WindowClosed()])

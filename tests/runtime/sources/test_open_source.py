@@ -8,6 +8,7 @@ import pytest
 
 from sam3_edge.errors import SourceError, UsageError
 from sam3_edge.runtime.sources import open_source
+from tests.runtime.sources_to_test import frames_of
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_a_picture(pictures: Path) -> None:
     source = open_source(str(pictures / "shot2.png"))
-    (frame,) = source.frames()
+    (frame,) = frames_of(source)
     assert (source.fps, source.num_frames) == (None, 1)
     assert frame.bgr().shape == (22, 30, 3)
     assert frame.bgr().dtype == np.uint8
@@ -32,7 +33,7 @@ def test_a_picture(pictures: Path) -> None:
 @pytest.mark.parametrize("pattern", ["", "/*.png"])
 def test_a_folder_or_pattern_goes_by_number(pictures: Path, pattern: str) -> None:
     source = open_source(f"{pictures}{pattern}")
-    frames = list(source.frames())
+    frames = list(frames_of(source))
     assert source.num_frames == 3
     assert [int(frame.bgr()[0, 0, 0]) for frame in frames] == [1, 2, 10]
     assert [frame.index for frame in frames] == [0, 1, 2]
@@ -40,7 +41,7 @@ def test_a_folder_or_pattern_goes_by_number(pictures: Path, pattern: str) -> Non
 
 
 def test_the_demo_is_the_same_for_one_seed() -> None:
-    first, again, other = (open_source(text).frames() for text in ("demo", "demo:0", "demo:3"))
+    first, again, other = (frames_of(open_source(text)) for text in ("demo", "demo:0", "demo:3"))
     for index in range(2):
         one, two, three = next(first), next(again), next(other)
         np.testing.assert_array_equal(one.bgr(), two.bgr())
@@ -60,7 +61,7 @@ def test_the_demo_is_the_same_for_one_seed() -> None:
         ("demo:x", UsageError, "expected a seed of digits after the colon, got 'x'"),
         ("demo:-1", UsageError, "expected a seed of digits"),
         ("camera:", UsageError, "expected a camera index of digits after the colon, got ''"),
-        ("rtsp://host/stream", UsageError, "got an address"),
+        ("ftp://host/stream", UsageError, "ftp://: expected a file, a camera or an address"),
         ("{}/note.txt", SourceError, "expected a picture or video, got a text file"),
         ("{}/empty.mp4", SourceError, "got an empty file"),
         ("{}/empty.jpg", SourceError, "expected a picture, got an empty file"),
@@ -85,7 +86,7 @@ def test_what_is_none_is_one_line(
 
 def test_a_bad_picture_among_good_ones_is_named_when_it_is_reached(pictures: Path) -> None:
     (pictures / "shot5.png").write_bytes(b"\x89PNG but no more")
-    frames = open_source(str(pictures)).frames()
+    frames = frames_of(open_source(str(pictures)))
     assert [next(frames).index, next(frames).index] == [0, 1]
     with pytest.raises(SourceError, match=r"shot5\.png: expected a picture"):
         next(frames)

@@ -8,6 +8,7 @@ import pytest
 
 from sam3_edge.errors import SourceError
 from sam3_edge.runtime.sources import Source, open_source
+from tests.runtime.sources_to_test import frames_of
 
 NUM_FRAMES = 60
 
@@ -27,7 +28,7 @@ def video(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_a_whole_video(video: Path) -> None:
     source = open_source(str(video))
-    frames = list(source.frames())
+    frames = list(frames_of(source))
     source.close()
     source.close()
     assert source.num_frames == len(frames) == NUM_FRAMES
@@ -78,11 +79,11 @@ def test_time_is_the_files_own_and_never_goes_back(
 ) -> None:
     (tmp_path / "clip.mp4").write_bytes(bytes(100))
     monkeypatch.setattr(cv2, "VideoCapture", VariableRate)
-    times = [frame.time_s for frame in open_source(str(tmp_path / "clip.mp4")).frames()]
+    times = [frame.time_s for frame in frames_of(open_source(str(tmp_path / "clip.mp4")))]
     assert times == [0.0, 0.4, 0.4, 0.45]
 
 
 def remember(source: Source, seen: list[int]) -> None:
     """Into `seen`, so that it is known when the source breaks off."""
-    for frame in source.frames():
+    for frame in frames_of(source):
         seen.append(frame.index)
