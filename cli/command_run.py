@@ -16,15 +16,19 @@ from sam3_edge.runtime.text_cache import default_cache_folder
 @click.command(short_help="Find what you name in a camera, video or pictures.")
 @click.option(
     "--camera",
-    type=click.IntRange(min=0),
-    metavar="NUMBER",
+    "cameras",
+    multiple=True,
+    metavar="CAMERA",
     help="Look through a camera: 0 is the first.",
 )
 @click.option(
     "--source",
+    "sources",
+    multiple=True,
     metavar="SOURCE",
     help="Or look at an image, a folder, a pattern ('shots/*.jpg', in quotes), a video file, or "
-    "the built-in scene (demo, demo:7 for another one).",
+    "the built-in scene (demo, demo:7 for another one), an RTSP or HTTP address, csi:0, or "
+    "'gst:' and a GStreamer pipeline. Repeat it, and --camera, to look at several at once.",
 )
 @click.option(
     "--prompt",
@@ -84,6 +88,12 @@ from sam3_edge.runtime.text_cache import default_cache_folder
     help="Look at no more frames a second: cooler and cheaper. A file is read slower.",
 )
 @click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Give a lost camera or stream up after N attempts.  [default: never]",
+)
+@click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MS",
@@ -121,8 +131,8 @@ from sam3_edge.runtime.text_cache import default_cache_folder
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--debug", is_flag=True, help="On an error, show the traceback too.")
 def run(
-    camera: int | None,
-    source: str | None,
+    cameras: tuple[str, ...],
+    sources: tuple[str, ...],
     every_image: int | None,
     nms: float | None,
     nms_on: Literal["boxes", "masks"] | None,
@@ -144,16 +154,15 @@ def run(
 
     Exit status: 0 good, 1 something failed, 2 the command line was wrong.
     """
-    if (source is None) == (camera is None):
-        got = "neither" if source is None else "both"
-        raise UsageError(f"expected one of --source and --camera, got {got}; try --source demo")
+    if not sources and not cameras:
+        raise UsageError("expected --source or --camera, got neither; try --source demo")
     if every_image is not None and options["images"] is None:
         raise UsageError("expected --images beside --every-image, got none; add --images FOLDER")
     if nms is None and nms_on is not None:
         raise UsageError("expected --nms beside --nms-on, got none; add --nms 0.7")
     run_detection(
         RunOptions(
-            source=f"camera:{camera}" if source is None else source,
+            sources=(*map(_camera_source, cameras), *sources),
             every_image=every_image or 1,
             suppression=None if nms is None else Suppression(iou=nms, of=nms_on or "boxes"),
             bundle=bundle or default_bundle_path(),
@@ -161,3 +170,8 @@ def run(
             **options,
         )
     )
+
+
+def _camera_source(text: str) -> str:
+    """A number, or what says which camera itself, such as csi:0."""
+    return f"camera:{text}" if text.isdecimal() else text

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sam3_edge.errors import SourceError, UsageError
 from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.source_event import SourceEvent
 
 __all__ = ["Source", "open_source"]
 
@@ -16,29 +17,37 @@ class Source(Protocol):
     name: what messages call it. fps: frames per second; None where there is no rate.
     num_frames: how many there should be; None where nobody knows.
     live: frames come at their own pace, and one that is not taken is gone.
+    may_reopen: whether it may be opened again and again, should it break off.
     """
 
     name: str
     live: bool
+    may_reopen: bool
     fps: float | None
     num_frames: int | None
 
-    def frames(self) -> Iterator[Frame]:
-        """Every frame, once; a picture's memory is used again when nobody refers to it any more.
+    def frames(self) -> Iterator[Frame | SourceEvent]:
+        """Every frame, once, and of a source that reconnects what happened between them; a picture's memory is used again when nobody refers to it any more.
 
         Raises SourceError where the source breaks off.
         """
+
+    def stop(self) -> None:
+        """From another thread: `frames` ends soon, where it can be woken while it waits."""
 
     def close(self) -> None:
         """Release the device or file. Safe to call twice."""
 
 
 def open_source(text: str) -> Source:
-    """Open what `text` means: "demo", "demo:SEED", "camera:INDEX", an image, a folder, a glob, a video.
+    """Open what `text` means: "demo", "demo:SEED", "camera:INDEX", "csi:INDEX", an address of
+    rtsp or http, "gst:PIPELINE", an image, a folder, a glob, a video.
 
     Raises SourceError if it is not there or cannot be read, UsageError if it means nothing.
     """
     kind, _, rest = text.partition(":")
+    if kind in ("gst", "csi", "rtsp", "rtsps", "http", "https"):
+        return _open_stream(kind, text)
     if kind == "demo":
         from sam3_edge.runtime.sources.demo import DemoSource
 
@@ -48,8 +57,29 @@ def open_source(text: str) -> Source:
 
         return CameraSource(_number(text, rest, "camera index"))
     if "://" in text:
-        raise UsageError(f"{text}: expected a file, folder, camera or demo, got an address")
+        raise UsageError(
+            f"{kind}://: expected a file, a camera or an address of rtsp or http, got another; "
+            "gst: takes any GStreamer pipeline"
+        )
     return _open_path(text)
+
+
+def _open_stream(kind: str, text: str) -> Source:
+    if kind == "gst":
+        from sam3_edge.runtime.sources.gstreamer import open_gstreamer
+
+        return open_gstreamer(text)
+    if kind == "csi":
+        from sam3_edge.runtime.sources.csi import open_csi
+
+        return open_csi(text)
+    if kind.startswith("rtsp"):
+        from sam3_edge.runtime.sources.rtsp import open_rtsp
+
+        return open_rtsp(text)
+    from sam3_edge.runtime.sources.ffmpeg_stream import open_http
+
+    return open_http(text)
 
 
 def _open_path(text: str) -> Source:

@@ -15,12 +15,12 @@ QUICK = {
     "memory": ["--quick"],
     "preprocess": ["--quick"],
     "prompts": ["--quick"],
+    "rtsp_latency": ["--quick"],
     "startup": ["--quick"],
 }
 LEFT_OUT = {
     "engine_modes": "BUNDLE: needs one built for TensorRT, and the GPU it was built for",
     "precision": "--calib FOLDER: needs photos, and builds four bundles from them",
-    "rtsp_latency": "--quick: needs GStreamer with x264 and its RTSP server",
     "training_memory": "PRESET:SIZE:BATCH: loads torch in a process for each, which takes minutes",
     "claim_table": "no benchmark: what the others print with",
     "rendered_video": "no benchmark: the file the others read",

@@ -150,8 +150,10 @@ def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
     ("arguments", "status", "message"),
     [
         (("--source", "demo"), 2, "expected at least one prompt, got none"),
-        (("--prompt", "fish"), 2, "expected one of --source and --camera, got neither"),
-        (("--prompt", "fish", "--source", "demo", "--camera", "0"), 2, "--camera, got both"),
+        (("--prompt", "fish"), 2, "expected --source or --camera, got neither"),
+        (("--prompt", "a", "--source", "demo", "--source", "demo"), 2, "got demo twice"),
+        (("--prompt", "a", "--source", "demo", "--source", "demo:1", "--save", "a.mp4"), 2,
+         "expected one source beside --save, got 2"),
         (("--source", "demo", "--prompt", ""), 2, "got the empty prompt ''"),
         (("--source", "demo", "--prompt", "fish " * 40), 2, "at most 32 tokens"),
         (("--source", "demo", "--prompt", "a", "--threshold", "1.5"), 2, "1.5 is not in the range"),
@@ -336,3 +338,26 @@ def test_cached_prompts_need_no_text_graph(
         assert ran.returncode == 0, ran.stderr
         assert ("loaded text.onnx" in ran.stdout) == expected
     assert len(list((tmp_path / "texts").iterdir())) == 1
+
+
+def test_two_sources_share_the_model(run: Command, tmp_path: Path) -> None:
+    ran = run("--source", "demo", "--source", "demo:5", "--frames", "4", "--prompt", "fish",
+              "--jsonl", "o.jsonl")  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    lines = json_lines(tmp_path / "o.jsonl")
+    for name in ("demo", "demo:5"):
+        assert [line["frame"] for line in lines if line["source"] == name] == [0, 1, 2, 3]
+
+
+def test_one_of_two_that_breaks_is_told_and_the_other_goes_on(run: Command, tmp_path: Path) -> None:
+    run("--source", "demo", "--frames", "60", "--prompt", "fish", "--save", "whole.mkv")
+    content = (tmp_path / "whole.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    ran = run("--source", "cut.mkv", "--source", "whole.mkv", "--prompt", "fish",
+              "--jsonl", "o.jsonl")  # fmt: skip
+    assert ran.returncode == 1
+    lines = json_lines(tmp_path / "o.jsonl")
+    assert len([line for line in lines if line["source"] == "whole.mkv"]) == 60
+    (lost,) = [line for line in lines if line["state"] == "lost"]
+    assert (lost["source"], lost["final"]) == ("cut.mkv", True)
+    assert "cut.mkv breaks off" in lost["reason"]
