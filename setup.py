@@ -80,12 +80,13 @@ def packages() -> dict[str, str]:
 
 
 def package_data(folders: dict[str, str]) -> dict[str, list[str]]:
-    """For every package the files that are not code and lie nearest to it: runtime/data/x.gz
-    belongs to sam3_edge.runtime."""
+    """For every package the files that are not its modules and lie nearest to it: runtime/data/x.gz
+    belongs to sam3_edge.runtime, and so does a Python file in a folder that is no package."""
     names = {ROOT / folder: package for package, folder in folders.items()}
     found: dict[str, list[str]] = {package: [] for package in folders}
     for path in sorted(path for folder in FOLDERS.values() for path in (ROOT / folder).rglob("*")):
-        if path.is_file() and path.suffix not in NOT_DATA:
+        is_loose = path.suffix == ".py" and path.parent not in names
+        if path.is_file() and (is_loose or path.suffix not in NOT_DATA):
             owner = next(parent for parent in path.parents if parent in names)
             found[names[owner]].append(path.relative_to(owner).as_posix())
     return found

@@ -54,6 +54,9 @@ _COMMANDS = {
     "bench": _Place(
         "sam3_edge.command_bench", "bench", "", "Measure latency, throughput, memory and power."
     ),
+    "gstreamer": _Place(
+        "sam3_edge.command_gstreamer", "gstreamer", "", "Put the element sam3edge into GStreamer."
+    ),
     "train": _Place("sam3_edge.command_train", "train", "train", "Train a model on your data."),
     "eval": _Place(
         "sam3_edge.command_eval", "evaluate", "eval", "Measure how well a model answers."

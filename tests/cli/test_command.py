@@ -17,6 +17,7 @@ COMMANDS = (
     "build",
     "verify",
     "bench",
+    "gstreamer",
     "train",
     "eval",
 )

@@ -1,0 +1,192 @@
+"""What an element does with the pictures that pass, from its start to its stop."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from time import monotonic_ns, perf_counter, time_ns
+
+from sam3_edge.errors import Sam3EdgeError
+from sam3_edge.runtime.frame import Frame
+from sam3_edge.runtime.gstreamer.element.layout import Picture
+from sam3_edge.runtime.gstreamer.element.model import key_of
+from sam3_edge.runtime.gstreamer.element.properties import Settings, check_drawn
+from sam3_edge.runtime.gstreamer.element.shared_models import close_model, open_model
+from sam3_edge.runtime.pipeline import Request
+from sam3_edge.runtime.postprocess import postprocess
+from sam3_edge.runtime.preprocess import preprocess_planes
+from sam3_edge.runtime.results import FrameResult, Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was found in one buffer. pts_ns: its time stamp, None where it has none."""
+
+    result: FrameResult
+    pts_ns: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """How much older the picture of a result is than the buffer that carries it."""
+
+    frames: int
+    ms: float
+
+
+class Stream:
+    """`look` is for the streaming thread, `change` for any."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        on_result: Callable[[Seen], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        """Loads the model and encodes the prompts. name: what the results call the source.
+
+        on_result: called on the engine's thread, in order, before `look` hands the result on.
+        warn: takes one line. Raises PromptError, UsageError, EngineError, BundleError.
+        """
+        check_drawn(settings)
+        self._name = name
+        self._settings = settings
+        self._on_result = on_result
+        self._warn = warn
+        self._model = open_model(key_of(settings), warn)
+        try:
+            self._request = self._model.request(settings, warn)
+        except BaseException:
+            close_model(self._model)
+            raise
+        # Not the engine's: prompts are encoded while pictures are looked at.
+        self._prompts = ThreadPoolExecutor(1, thread_name_prefix="sam3-edge prompts")
+        self._count = 0
+        self._next = 0
+        self._first_pts_ns: int | None = None
+        self._in_flight: Future[Seen] | None = None
+        self._latest: Seen | None = None
+        self._lock = Lock()
+
+    def change(self, settings: Settings) -> None:
+        """Takes effect with the next picture; another prompt with the first after it is encoded.
+
+        A value that cannot be used is told to `warn`, and what was there before is kept.
+        """
+        with self._lock:
+            old, self._settings = self._settings, settings
+            if (old.prompt, old.threshold) != (settings.prompt, settings.threshold):
+                self._prompts.submit(self._ask, settings)
+
+    def look(self, picture: Picture, pts_ns: int | None) -> tuple[Seen, Lag] | None:
+        """The latest result, which is that of `picture` where it was waited for; None before the
+        first one. Raises EngineError, of this picture or of the one before."""
+        settings, index = self._settings, self._count
+        self._count += 1
+        self._end_of_flight(wait=False)
+        if index >= self._next and self._in_flight is None:
+            self._begin(picture, index, pts_ns, settings)
+            if not settings.asynchronous:
+                self._end_of_flight(wait=True)
+        seen = self._latest
+        if seen is None or seen.result.frame.size != picture.size:
+            return None
+        return seen, self._lag(seen, index, pts_ns)
+
+    def close(self) -> None:
+        self._prompts.shutdown(wait=True, cancel_futures=True)
+        if self._in_flight is not None:
+            self._in_flight.exception()  # waits; whoever stops does not want to know
+        close_model(self._model)
+
+    def _begin(self, picture: Picture, index: int, pts_ns: int | None, settings: Settings) -> None:
+        """Write the picture into a slot, if one is free, and leave it to the engine."""
+        slot = self._model.take_slot(wait=not settings.asynchronous)
+        if slot is None:
+            return
+        self._next = index + settings.every
+        frame, request = self._frame(picture, index, pts_ns), self._request
+        started = perf_counter()
+        try:
+            preprocess_planes(picture.planes, picture.format, picture.size, self._model.image(slot))
+        except BaseException:
+            self._model.give_back(slot)
+            raise
+        preprocess_ms = (perf_counter() - started) * 1e3
+        bits = settings.draw == "masks"
+        self._in_flight = self._model.submit(
+            lambda: self._infer(slot, frame, pts_ns, request, preprocess_ms, mask_bits=bits)
+        )
+
+    def _end_of_flight(self, *, wait: bool) -> None:
+        if self._in_flight is None or not (wait or self._in_flight.done()):
+            return
+        in_flight, self._in_flight = self._in_flight, None
+        self._latest = in_flight.result()
+
+    def _infer(
+        self,
+        slot: int,
+        frame: Frame,
+        pts_ns: int | None,
+        request: Request,
+        preprocess_ms: float,
+        *,
+        mask_bits: bool,
+    ) -> Seen:
+        """On the engine's thread."""
+        try:
+            output = self._model.run(slot, request)
+        finally:
+            self._model.give_back(slot)
+        started = perf_counter()
+        detections = postprocess(output, request.thresholds, frame.size, mask_bits=mask_bits)
+        timing = Timing(
+            preprocess_ms=preprocess_ms,
+            vision_ms=output.vision_ms,
+            decoder_ms=output.decoder_ms,
+            postprocess_ms=(perf_counter() - started) * 1e3,
+        )
+        result = FrameResult(
+            frame=frame,
+            prompts=request.texts,
+            detections=detections,
+            timing=timing,
+            age_ms=(monotonic_ns() - frame.captured_ns) / 1e6,
+        )
+        seen = Seen(result=result, pts_ns=pts_ns)
+        self._on_result(seen)
+        return seen
+
+    def _frame(self, picture: Picture, index: int, pts_ns: int | None) -> Frame:
+        """Without its pixels: they are the buffer's, which goes on its way."""
+        if self._first_pts_ns is None:
+            self._first_pts_ns = pts_ns
+        since_ns = 0 if pts_ns is None else pts_ns - (self._first_pts_ns or 0)
+        return Frame(
+            planes=(),
+            format=picture.format,
+            size=picture.size,
+            source=self._name,
+            index=index,
+            time_s=since_ns / 1e9,
+            captured_ns=monotonic_ns(),
+            utc_ns=time_ns(),
+        )
+
+    def _lag(self, seen: Seen, index: int, pts_ns: int | None) -> Lag:
+        """By the time stamps; by the clock where there are none."""
+        if pts_ns is None or seen.pts_ns is None:
+            late_ns = monotonic_ns() - seen.result.frame.captured_ns
+        else:
+            late_ns = pts_ns - seen.pts_ns
+        frames = index - seen.result.frame.index
+        return Lag(frames=frames, ms=late_ns / 1e6 if frames else 0.0)
+
+    def _ask(self, settings: Settings) -> None:
+        """On the thread of the prompts."""
+        try:
+            self._request = self._model.request(settings, self._warn)
+        except Sam3EdgeError as error:
+            self._warn(f"{error} (the prompt before it goes on)")
