@@ -35,7 +35,20 @@ from sam3_edge.runtime.text_cache import default_cache_folder
     "prompts",
     multiple=True,
     metavar="TEXT",
-    help="What to find, in a few words. Repeat it to find several things at once.",
+    help="What to find, in a few words. Repeat it to find several things at once. fish:0.4 gives "
+    "that one a threshold of its own.",
+)
+@click.option(
+    "--prompt-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="More prompts, one a line.",
+)
+@click.option(
+    "--control",
+    metavar="WHERE",
+    help="Change the prompts while it runs: JSON lines on standard input (-), or a unix socket that "
+    "is made at this path.",
 )
 @click.option(
     "--threshold",
@@ -136,6 +149,8 @@ def run(
     every_image: int | None,
     nms: float | None,
     nms_on: Literal["boxes", "masks"] | None,
+    prompts: tuple[str, ...],
+    prompt_file: Path | None,
     bundle: Path | None,
     text_cache: Path | None,
     **options: Any,
@@ -163,6 +178,7 @@ def run(
     run_detection(
         RunOptions(
             sources=(*map(_camera_source, cameras), *sources),
+            prompts=(*prompts, *(_prompt_lines(prompt_file) if prompt_file else ())),
             every_image=every_image or 1,
             suppression=None if nms is None else Suppression(iou=nms, of=nms_on or "boxes"),
             bundle=bundle or default_bundle_path(),
@@ -170,6 +186,15 @@ def run(
             **options,
         )
     )
+
+
+def _prompt_lines(path: Path) -> list[str]:
+    """Empty lines and those that begin with # are left out."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: expected a text file of prompts, got: {error}") from error
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _camera_source(text: str) -> str:

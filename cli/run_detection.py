@@ -1,9 +1,10 @@
 """Everything `sam3-edge run` does once the command line is read."""
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -17,17 +18,14 @@ from sam3_edge.engines.references import read_references
 from sam3_edge.errors import UsageError
 from sam3_edge.run_report import RunReport
 from sam3_edge.run_stop import StopSignal
+from sam3_edge.runtime.asking import Asking
 from sam3_edge.runtime.capture import Pace
 from sam3_edge.runtime.captures import Captures
-from sam3_edge.runtime.decoder import prompt_batch
-from sam3_edge.runtime.pipeline import Request, deliver, detect
+from sam3_edge.runtime.control import answer
+from sam3_edge.runtime.control_server import InputControl, SocketControl
+from sam3_edge.runtime.pipeline import deliver, detect
 from sam3_edge.runtime.postprocess import Suppression
-from sam3_edge.runtime.prompts import (
-    Prompt,
-    check_prompt_texts,
-    choose_thresholds,
-    unknown_phrase_warning,
-)
+from sam3_edge.runtime.prompts import check_prompt_texts, split_threshold
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.sinks import Sink
 from sam3_edge.runtime.sinks.images import ImagesSink
@@ -49,6 +47,7 @@ class RunOptions:
     """The command line. sources: as `open_source` takes them. threshold: None takes the bundle's.
 
     retries: attempts to open a live source again; None: for ever.
+    prompts: each may have a threshold of its own: "fish:0.4". control: "-", or a socket's path.
     """
 
     sources: tuple[str, ...]
@@ -67,6 +66,7 @@ class RunOptions:
     max_fps: float | None
     deadline: float | None
     suppression: Suppression | None
+    control: str | None
     no_crop_masks: bool
     threads: int | None
     text_cache: Path
@@ -79,8 +79,7 @@ def run_detection(options: RunOptions) -> None:
     """What can be refused without the engine is refused before it is loaded."""
     if not options.debug:
         _quiet_opencv()
-    tokenizer = Tokenizer()
-    check_prompt_texts(options.prompts, tokenizer)
+    check_prompt_texts([split_threshold(text)[0] for text in options.prompts], Tokenizer())
     # Its threads would take the processors from the engine's, for pictures that one thread draws.
     cv2.setNumThreads(1)
     with ExitStack() as stack:
@@ -88,16 +87,17 @@ def run_detection(options: RunOptions) -> None:
         limit = _frame_limit(options, sources)
         sinks = make_sinks(options, sources)
         bundle = open_bundle(options.bundle, verified_only=not options.unverified)
-        prompts = choose_thresholds(options.prompts, options.threshold, bundle.manifest)
-        for prompt in prompts:
-            _warn(unknown_phrase_warning(prompt.text, bundle.manifest.vocabulary))
         backend = stack.enter_context(closing(load_backend(bundle, num_threads=options.threads)))
-        request, self_check = _prepare(options, bundle, backend, tokenizer, prompts)
-        request = replace(request, mask_bits=any(sink.draws for sink in sinks))
+        asking = _asking(options, bundle, backend, draws=any(sink.draws for sink in sinks))
+        self_check = None if options.no_self_check else _self_check(bundle)
+        if self_check is not None:  # before a text is encoded: wrong features must not be kept
+            self_check.run(backend, encode_text=asking.missing(options.prompts))
+        texts = asking.ask(options.prompts, options.threshold).texts
         stop = stack.enter_context(StopSignal())
-        report = stack.enter_context(_report(options, sources, limit, Tally(request.texts)))
+        report = stack.enter_context(_report(options, sources, limit, Tally(texts)))
+        _control(options, asking, stack)
         capture = stack.enter_context(closing(Captures(sources, _pace(options), limit=limit)))
-        results = detect(capture, backend, request, self_check, stop.requested)
+        results = detect(capture, backend, lambda: asking.current, self_check, stop.requested)
         unwritten = deliver(
             results,
             sinks,
@@ -135,14 +135,7 @@ def make_sinks(options: RunOptions, sources: Sequence[Source]) -> list[Sink]:
     return sinks
 
 
-def _prepare(
-    options: RunOptions,
-    bundle: Bundle,
-    backend: Backend,
-    tokenizer: Tokenizer,
-    prompts: tuple[Prompt, ...],
-) -> tuple[Request, SelfCheck | None]:
-    """Prove the engine, then encode the prompts: wrong features must not reach the cache."""
+def _asking(options: RunOptions, bundle: Bundle, backend: Backend, *, draws: bool) -> Asking:
     model = bundle.manifest.model
     cache = TextCache(
         options.text_cache,
@@ -150,23 +143,31 @@ def _prepare(
         shape=(model.context_length, model.d_model),
         warn=_warn,
     )
-    self_check = None if options.no_self_check else _self_check(bundle)
-    if self_check is not None:
-        self_check.run(backend, encode_text=bool(cache.missing([p.text for p in prompts])))
-    batch = prompt_batch(
-        prompts,
-        backend=backend,
-        tokenizer=tokenizer,
-        text_cache=cache,
-        num_exemplars=model.num_exemplars,
-    )
-    request = Request(
-        prompts=prompts,
-        batch=batch,
+    return Asking(
+        bundle,
+        backend,
+        cache,
+        warn=_warn,
         crop_masks=not options.no_crop_masks,
+        mask_bits=draws,
         suppression=options.suppression,
     )
-    return request, self_check
+
+
+def _control(options: RunOptions, asking: Asking, stack: ExitStack) -> None:
+    if options.control is None:
+        return
+
+    def answer_line(line: bytes) -> str:
+        return answer(asking, line)
+
+    control: InputControl | SocketControl
+    if options.control == "-":
+        # Standard output may be full of results.
+        control = InputControl(answer_line, sys.stderr if options.jsonl == "-" else sys.stdout)
+    else:
+        control = SocketControl(answer_line, Path(options.control.removeprefix("unix:")))
+    stack.callback(control.close)
 
 
 def _self_check(bundle: Bundle) -> SelfCheck | None:

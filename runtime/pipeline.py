@@ -63,22 +63,24 @@ def never() -> bool:
 def detect(
     capture: Capture | Captures,
     backend: Backend,
-    request: Request,
+    request: Request | Callable[[], Request],
     self_check: SelfCheck | None = None,
     should_stop: Callable[[], bool] = never,
 ) -> Generator[FrameResult | SourceEvent, None, None]:
     """The results of the captured frames, and what happened to the sources, in order. Closing it
     ends its thread.
 
+    request: a callable is asked for every frame, so that the prompts may change.
     self_check: runs between frames when it is due. should_stop: asked a few times a second; then
     what is in the engine is completed and nothing more is taken.
     Raises EngineError, and what the source raised, after the results of the frames before.
     """
     results: Handover[FrameResult | SourceEvent] = Handover(1, latest_wins=False)
+    current = request if callable(request) else lambda: request
 
     def infer() -> None:
         try:
-            for result in _inferred(capture, backend, request, self_check):
+            for result in _inferred(capture, backend, current, self_check):
                 if not results.put(result):
                     break
         except BaseException as error:  # nobody sees what a thread raises: the caller raises it
@@ -143,12 +145,16 @@ def deliver(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InFlight:
     frame: Frame
+    request: Request
     pending: Pending
     preprocess_ms: float
 
 
 def _inferred(
-    capture: Capture | Captures, backend: Backend, request: Request, self_check: SelfCheck | None
+    capture: Capture | Captures,
+    backend: Backend,
+    current: Callable[[], Request],
+    self_check: SelfCheck | None,
 ) -> Iterator[FrameResult | SourceEvent]:
     """All on one thread: some engines answer only the one that called them first."""
     in_flight: _InFlight | None = None
@@ -156,20 +162,20 @@ def _inferred(
     try:
         while (item := _next_item(capture, in_flight)) is not None or in_flight is not None:
             if isinstance(item, SourceEvent):
-                yield from _finished(in_flight, request, capture)
+                yield from _finished(in_flight, capture)
                 in_flight = None
                 yield item
                 continue
             if item is not None and self_check is not None and self_check.is_due():
-                yield from _finished(in_flight, request, capture)
+                yield from _finished(in_flight, capture)
                 in_flight = None
                 self_check.run(backend)
-            submitted = None if item is None else _submit(item, backend, slot, request)
+            submitted = None if item is None else _submit(item, backend, slot, current())
             slot = (slot + 1) % backend.num_slots
-            yield from _finished(in_flight, request, capture)
+            yield from _finished(in_flight, capture)
             in_flight = submitted
     except SourceError:
-        yield from _finished(in_flight, request, capture)
+        yield from _finished(in_flight, capture)
         raise
 
 
@@ -190,16 +196,14 @@ def _submit(frame: Frame, backend: Backend, slot: int, request: Request) -> _InF
     preprocess_planes(frame.planes, frame.format, frame.size, backend.image_slot(slot))
     preprocess_ms = (perf_counter() - started) * 1e3
     pending = backend.submit(slot, request.batch)
-    return _InFlight(frame=frame, pending=pending, preprocess_ms=preprocess_ms)
+    return _InFlight(frame=frame, request=request, pending=pending, preprocess_ms=preprocess_ms)
 
 
-def _finished(
-    in_flight: _InFlight | None, request: Request, capture: Capture | Captures
-) -> Iterator[FrameResult]:
+def _finished(in_flight: _InFlight | None, capture: Capture | Captures) -> Iterator[FrameResult]:
     """One result; none where nothing was in flight, or it came too late."""
     if in_flight is None:
         return
-    frame = in_flight.frame
+    frame, request = in_flight.frame, in_flight.request
     output = in_flight.pending.result()
     started = perf_counter()
     detections = postprocess(

@@ -43,6 +43,25 @@ def check_prompt_texts(texts: Sequence[str], tokenizer: Tokenizer) -> None:
         seen[words] = text
 
 
+def split_threshold(text: str) -> tuple[str, float | None]:
+    """ "fish:0.4" -> ("fish", 0.4); a colon without a number after it belongs to the phrase.
+
+    Raises PromptError for a number that is no score.
+    """
+    phrase, colon, number = text.rpartition(":")
+    try:
+        threshold = float(number) if colon else None
+    except ValueError:
+        threshold = None
+    if threshold is None:
+        return text, None
+    if not 0 <= threshold <= 1:  # NaN too
+        raise PromptError(
+            f"prompt {_short(text)!r}: expected a threshold from 0 to 1 after the colon, got {number}"
+        )
+    return phrase, threshold
+
+
 def choose_thresholds(
     texts: Sequence[str], threshold: float | None, manifest: Manifest
 ) -> tuple[Prompt, ...]:

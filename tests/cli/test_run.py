@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -101,6 +102,46 @@ def test_of_two_prompts_with_one_object_the_better_is_kept(run: Command, tmp_pat
     every, *kept = found.values()
     assert len(every) == 4
     assert kept == [[("fish", every[0][1]), ("fish", every[2][1])]] * 2
+
+
+def test_thresholds_of_their_own_and_prompts_of_a_file(run: Command, tmp_path: Path) -> None:
+    """The stand-in's two objects score 0.88 and 0.5."""
+    (tmp_path / "words.txt").write_text("# what lives here\n\ncrab:0.9\n", encoding="utf-8")
+    ran = run("--source", "demo", "--frames", "1", "--prompt", "fish:0.4", "--prompt", "eel:0.6",
+              "--prompt-file", "words.txt", "--threshold", "0.1", "--jsonl", "o.jsonl")  # fmt: skip
+    assert ran.returncode == 0
+    found = json_lines(tmp_path / "o.jsonl")[0]["detections"]
+    assert sorted(each["prompt"] for each in found) == ["eel", "fish", "fish"]
+
+
+def test_prompts_change_while_it_runs(stand_in: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sam3_edge", "run", "--bundle", stand_in, "--source", "demo",
+         "--frames", "100000", "--prompt", "fish", "--jsonl", "o.jsonl", "--control", "c"],
+        cwd=tmp_path, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    output, deadline = tmp_path / "o.jsonl", time.monotonic() + 60
+    while not (output.exists() and output.stat().st_size > 5000):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    with socket.socket(socket.AF_UNIX) as control:
+        control.connect(os.fspath(tmp_path / "c"))
+        control.send(b'{"add": ["crab:0.25"]}\n')
+        reply = json.loads(control.makefile().readline())
+    assert reply == {"ok": True, "prompts": ["fish:0.6", "crab:0.25"]}
+    size = output.stat().st_size
+    while output.stat().st_size < size + 20_000:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    asked = [tuple(line["presence"]) for line in json_lines(output)]
+    assert sorted(set(asked), key=len) == [("fish",), ("fish", "crab")]
+    assert asked == sorted(asked, key=len)  # once, and not back
+    assert not (tmp_path / "c").exists()
 
 
 def _counts(number: int) -> str:
