@@ -15,7 +15,9 @@ QUICK = {
     "memory": ["--quick"],
     "preprocess": ["--quick"],
     "prompts": ["--quick"],
+    "rtsp_end_to_end": ["--quick"],
     "rtsp_latency": ["--quick"],
+    "rtsp_soak": ["--quick"],
     "startup": ["--quick"],
 }
 LEFT_OUT = {
@@ -23,6 +25,7 @@ LEFT_OUT = {
     "precision": "--calib FOLDER: needs photos, and builds four bundles from them",
     "training_memory": "PRESET:SIZE:BATCH: loads torch in a process for each, which takes minutes",
     "claim_table": "no benchmark: what the others print with",
+    "clocked_camera": "no benchmark: the camera the others look through",
     "rendered_video": "no benchmark: the file the others read",
 }
 _FIGURE = re.compile(r"\d+(\.\d+)?")
