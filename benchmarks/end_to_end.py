@@ -19,25 +19,22 @@ from pathlib import Path
 from pkgutil import resolve_name
 from statistics import median
 from time import perf_counter, thread_time_ns
-from typing import Any
 from unittest.mock import patch
 
 import click
 import cv2
 import numpy as np
 from claim_table import Claim, machine_text, open_console, print_claims
+from default_model import load_default
 from rendered_video import write_video
 from rich.table import Table
 
-from sam3_edge.bench.cpu import ThreadOwners
 from sam3_edge.bench.engine import measure_engine
 from sam3_edge.bench.figures import Figures
-from sam3_edge.bench.load import Loaded, load_warm
+from sam3_edge.bench.load import Loaded
 from sam3_edge.bench.plan import Configuration
 from sam3_edge.bench.run import measure_pipeline
 from sam3_edge.bench.window import Window
-from sam3_edge.engines.bundle import default_bundle_path
-from sam3_edge.engines.load import load_backend, open_bundle
 from sam3_edge.errors import EngineError, Sam3EdgeError
 from sam3_edge.runtime.pipeline import never
 from sam3_edge.runtime.sinks.jsonl import JsonlSink
@@ -73,7 +70,7 @@ def main(quick: bool) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         video = write_video(folder / "video.mp4", warm_up + frames + SPARE, WIDTH, HEIGHT)
-        loaded = stack.enter_context(_load(folder))
+        loaded = stack.enter_context(load_default(folder / "cache", *PROMPTS))
         run = partial(_run, loaded, video, folder / "results.jsonl", warm_up, frames)
         before = _engine_fps(loaded, warm_up, frames // 2)
         whole = run()
@@ -87,19 +84,6 @@ def main(quick: bool) -> None:
     console.print(f"{objects:.1f} objects with masks a frame; JSON lines of {_mean_bytes(lines)} B")
     floor_ms = _copy_ms(WIDTH * HEIGHT * 3 + _mean_bytes(lines))
     print_claims(console, _claims(whole, (before + after) / 2, steps, floor_ms), quick=quick)
-
-
-def _load(folder: Path) -> Any:
-    bundle = open_bundle(default_bundle_path())
-    return load_warm(
-        bundle,
-        partial(load_backend, bundle),
-        PROMPTS,
-        len(PROMPTS),
-        owners=ThreadOwners(),
-        text_cache=folder / "cache",
-        warn=print,
-    )
 
 
 def _run(loaded: Loaded, video: Path, results: Path, warm_up: int, frames: int) -> Figures:

@@ -11,7 +11,6 @@ may have to wait for the one before it in the engine.
 
 import os
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic_ns
@@ -21,11 +20,9 @@ import cv2
 import numpy as np
 from claim_table import Claim, machine_text, open_console, print_claims
 from clocked_camera import age_ms, clocked_camera
+from default_model import load_default
 
-from sam3_edge.bench.cpu import ThreadOwners
-from sam3_edge.bench.load import Loaded, load_warm
-from sam3_edge.engines.bundle import default_bundle_path
-from sam3_edge.engines.load import load_backend, open_bundle
+from sam3_edge.bench.load import Loaded
 from sam3_edge.errors import Sam3EdgeError
 from sam3_edge.runtime.capture import Capture, Pace
 from sam3_edge.runtime.pipeline import deliver, detect
@@ -61,18 +58,7 @@ def main(quick: bool) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         url = stack.enter_context(clocked_camera(CAMERA_FPS))
-        bundle = open_bundle(default_bundle_path())
-        loaded = stack.enter_context(
-            load_warm(
-                bundle,
-                partial(load_backend, bundle),
-                ("fish",),
-                1,
-                owners=ThreadOwners(),
-                text_cache=folder,
-                warn=print,
-            )
-        )
+        loaded = stack.enter_context(load_default(folder, "fish"))
         for name, max_fps, limit in (
             (f"--max-fps {KEPT_UP_FPS:g}", KEPT_UP_FPS, ADDED_MS),
             (f"every picture of {CAMERA_FPS} a second that the engine can take", None, None),

@@ -12,7 +12,6 @@ import os
 import socket
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -22,13 +21,10 @@ import click
 import cv2
 from claim_table import Claim, machine_text, open_console, print_claims
 from clocked_camera import clocked_camera
+from default_model import load_default
 from rich.table import Table
 
-from sam3_edge.bench.cpu import ThreadOwners
-from sam3_edge.bench.load import load_warm
 from sam3_edge.bench.memory import read_memory
-from sam3_edge.engines.bundle import default_bundle_path
-from sam3_edge.engines.load import load_backend, open_bundle
 from sam3_edge.errors import Sam3EdgeError
 from sam3_edge.runtime.capture import Capture, Pace
 from sam3_edge.runtime.pipeline import deliver, detect
@@ -91,18 +87,7 @@ def main(minutes: int, quick: bool) -> None:
     watch, stop = Watch(), Event()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        bundle = open_bundle(default_bundle_path())
-        loaded = stack.enter_context(
-            load_warm(
-                bundle,
-                partial(load_backend, bundle),
-                ("fish",),
-                1,
-                owners=ThreadOwners(),
-                text_cache=folder,
-                warn=print,
-            )
-        )
+        loaded = stack.enter_context(load_default(folder, "fish"))
         port = _free_port()
         with clocked_camera(CAMERA_FPS, port) as url:
             source = ReconnectingSource(open_source(url), lambda: open_source(url))

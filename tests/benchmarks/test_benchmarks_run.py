@@ -26,6 +26,7 @@ LEFT_OUT = {
     "training_memory": "PRESET:SIZE:BATCH: loads torch in a process for each, which takes minutes",
     "claim_table": "no benchmark: what the others print with",
     "clocked_camera": "no benchmark: the camera the others look through",
+    "default_model": "no benchmark: the model the others load",
     "rendered_video": "no benchmark: the file the others read",
 }
 _FIGURE = re.compile(r"\d+(\.\d+)?")

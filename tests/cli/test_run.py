@@ -51,6 +51,22 @@ def error_line(ran: subprocess.CompletedProcess[str]) -> str:
     return lines[0].removeprefix(prefix)
 
 
+def start_endless(stand_in: Path, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A run that ends when it is told to, when it has written some lines of o.jsonl."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sam3_edge", "run", "--bundle", stand_in, "--source", "demo",
+         "--frames", "100000", "--prompt", "fish", "--jsonl", "o.jsonl", *arguments],
+        cwd=folder, env={**os.environ, "XDG_CACHE_HOME": str(folder)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    output, deadline = folder / "o.jsonl", time.monotonic() + 60
+    while not (output.exists() and output.stat().st_size > 5000):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process
+
+
 def test_the_demo_with_every_output(run: Command, tmp_path: Path) -> None:
     ran = run(
         "--source", "demo", "--frames", "5", "--prompt", "fish", "--prompt", "crab",
@@ -115,17 +131,8 @@ def test_thresholds_of_their_own_and_prompts_of_a_file(run: Command, tmp_path: P
 
 
 def test_prompts_change_while_it_runs(stand_in: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sam3_edge", "run", "--bundle", stand_in, "--source", "demo",
-         "--frames", "100000", "--prompt", "fish", "--jsonl", "o.jsonl", "--control", "c"],
-        cwd=tmp_path, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start_endless(stand_in, tmp_path, "--control", "c")
     output, deadline = tmp_path / "o.jsonl", time.monotonic() + 60
-    while not (output.exists() and output.stat().st_size > 5000):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
     with socket.socket(socket.AF_UNIX) as control:
         control.connect(os.fspath(tmp_path / "c"))
         control.send(b'{"add": ["crab:0.25"]}\n')
@@ -310,17 +317,8 @@ def test_a_file_size_limit_while_writing(stand_in: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_well(stand_in: Path, tmp_path: Path, number: signal.Signals) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sam3_edge", "run", "--bundle", stand_in, "--source", "demo",
-         "--frames", "100000", "--prompt", "fish", "--save", "o.mp4", "--jsonl", "o.jsonl"],
-        cwd=tmp_path, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    output, deadline = tmp_path / "o.jsonl", time.monotonic() + 60
-    while not (output.exists() and output.stat().st_size > 5000):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = start_endless(stand_in, tmp_path, "--save", "o.mp4")
+    output = tmp_path / "o.jsonl"
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
