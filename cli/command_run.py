@@ -9,6 +9,7 @@ from sam3_edge.engines.bundle import default_bundle_path
 from sam3_edge.errors import UsageError
 from sam3_edge.run_detection import DEMO_FRAMES, RunOptions, run_detection
 from sam3_edge.runtime.postprocess import Suppression
+from sam3_edge.runtime.sources import CameraWish
 from sam3_edge.runtime.text_cache import default_cache_folder
 
 
@@ -19,16 +20,25 @@ from sam3_edge.runtime.text_cache import default_cache_folder
     "cameras",
     multiple=True,
     metavar="CAMERA",
-    help="Look through a camera: 0 is the first.",
+    help="Look through a camera: 0 is the first, csi:0 the first on a Jetson's own connector.",
 )
+@click.option("--width", type=click.IntRange(min=1), metavar="PX", help="Of a camera's pictures.")
+@click.option("--height", type=click.IntRange(min=1), metavar="PX", help="Of a camera's pictures.")
+@click.option(
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="RATE",
+    help="Of a camera.  [default: 30, compressed where it cannot else]",
+)
+@click.option("--pixel-format", metavar="FORMAT", help="Of a camera: YUYV, NV12, MJPG ...")
 @click.option(
     "--source",
     "sources",
     multiple=True,
     metavar="SOURCE",
     help="Or look at an image, a folder, a pattern ('shots/*.jpg', in quotes), a video file, or "
-    "the built-in scene (demo, demo:7 for another one), an RTSP or HTTP address, csi:0, or "
-    "'gst:' and a GStreamer pipeline. Repeat it, and --camera, to look at several at once.",
+    "the built-in scene (demo, demo:7 for another one), an RTSP or HTTP address, "
+    "raw:NV12:1280x720@30 from standard input, or 'gst:' and a GStreamer pipeline. Repeat it, and --camera, to look at several at once.",
 )
 @click.option(
     "--prompt",
@@ -151,6 +161,10 @@ def run(
     nms_on: Literal["boxes", "masks"] | None,
     prompts: tuple[str, ...],
     prompt_file: Path | None,
+    width: int | None,
+    height: int | None,
+    fps: float | None,
+    pixel_format: str | None,
     bundle: Path | None,
     text_cache: Path | None,
     **options: Any,
@@ -177,6 +191,7 @@ def run(
         raise UsageError("expected --nms beside --nms-on, got none; add --nms 0.7")
     run_detection(
         RunOptions(
+            wish=CameraWish(width=width, height=height, fps=fps, pixel_format=pixel_format),
             sources=(*map(_camera_source, cameras), *sources),
             prompts=(*prompts, *(_prompt_lines(prompt_file) if prompt_file else ())),
             every_image=every_image or 1,
@@ -198,5 +213,5 @@ def _prompt_lines(path: Path) -> list[str]:
 
 
 def _camera_source(text: str) -> str:
-    """A number, or what says which camera itself, such as csi:0."""
-    return f"camera:{text}" if text.isdecimal() else text
+    """A number, a device, or what says which camera itself, such as csi:0."""
+    return f"camera:{text}" if text.isdecimal() or text.startswith("/") else text

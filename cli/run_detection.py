@@ -32,7 +32,7 @@ from sam3_edge.runtime.sinks.images import ImagesSink
 from sam3_edge.runtime.sinks.jsonl import JsonlSink
 from sam3_edge.runtime.sinks.video import VideoSink
 from sam3_edge.runtime.sinks.window import WindowSink
-from sam3_edge.runtime.sources import Source, open_source
+from sam3_edge.runtime.sources import CameraWish, Source, open_source
 from sam3_edge.runtime.sources.reconnecting import ReconnectingSource
 from sam3_edge.runtime.tally import Tally
 from sam3_edge.runtime.text_cache import TextCache
@@ -51,6 +51,7 @@ class RunOptions:
     """
 
     sources: tuple[str, ...]
+    wish: CameraWish
     retries: int | None
     prompts: tuple[str, ...]
     threshold: float | None
@@ -183,7 +184,7 @@ def _open_sources(options: RunOptions, stack: ExitStack) -> list[Source]:
     """Raises SourceError; UsageError for two of one name, and where none can be late."""
     sources: list[Source] = []
     for text in options.sources:
-        source = _reconnecting(open_source(text), text, options.retries)
+        source = _reconnecting(text, options)
         stack.callback(source.close)
         if source.name in [other.name for other in sources]:
             raise UsageError(f"expected different sources, got {source.name} twice; give it once")
@@ -196,10 +197,13 @@ def _open_sources(options: RunOptions, stack: ExitStack) -> list[Source]:
     return sources
 
 
-def _reconnecting(source: Source, text: str, retries: int | None) -> Source:
-    if not (source.live and source.may_reopen) or retries == 0:
+def _reconnecting(text: str, options: RunOptions) -> Source:
+    source = open_source(text, options.wish)
+    if not (source.live and source.may_reopen) or options.retries == 0:
         return source
-    return ReconnectingSource(source, lambda: open_source(text), retries=retries)
+    return ReconnectingSource(
+        source, lambda: open_source(text, options.wish), retries=options.retries
+    )
 
 
 def _pace(options: RunOptions) -> Pace:

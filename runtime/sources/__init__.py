@@ -1,6 +1,7 @@
 """Where frames come from, one file per kind. `open_source` finds the kind a text means."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -39,23 +40,42 @@ class Source(Protocol):
         """Release the device or file. Safe to call twice."""
 
 
-def open_source(text: str) -> Source:
-    """Open what `text` means: "demo", "demo:SEED", "camera:INDEX", "csi:INDEX", an address of
-    rtsp or http, "gst:PIPELINE", an image, a folder, a glob, a video.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraWish:
+    """What a camera on this machine is asked for, and must give. None: what suits it best.
+
+    width, height: pixels. fps: frames a second. pixel_format: as V4L2 or GStreamer names it.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    pixel_format: str | None = None
+
+
+def open_source(text: str, wish: CameraWish = CameraWish()) -> Source:
+    """Open what `text` means: "demo", "demo:SEED", "camera:INDEX", "camera:/dev/...", "csi:INDEX",
+    an address of rtsp or http, "gst:PIPELINE", "raw:FORMAT:WxH[@FPS[:live]]" from standard input, an
+    image, a folder, a glob, a video. wish: of cameras.
 
     Raises SourceError if it is not there or cannot be read, UsageError if it means nothing.
     """
     kind, _, rest = text.partition(":")
     if kind in ("gst", "csi", "rtsp", "rtsps", "http", "https"):
-        return _open_stream(kind, text)
+        return _open_stream(kind, text, wish)
     if kind == "demo":
         from sam3_edge.runtime.sources.demo import DemoSource
 
         return DemoSource(_number(text, rest, "seed") if rest else 0)
     if kind == "camera":
-        from sam3_edge.runtime.sources.camera import CameraSource
+        from sam3_edge.runtime.sources.camera import open_camera
 
-        return CameraSource(_number(text, rest, "camera index"))
+        camera = rest if rest.startswith("/") else _number(text, rest, "camera index")
+        return open_camera(camera, wish.width, wish.height, wish.fps, wish.pixel_format)
+    if kind == "raw":
+        from sam3_edge.runtime.sources.raw import open_raw
+
+        return open_raw(text)
     if "://" in text:
         raise UsageError(
             f"{kind}://: expected a file, a camera or an address of rtsp or http, got another; "
@@ -64,7 +84,7 @@ def open_source(text: str) -> Source:
     return _open_path(text)
 
 
-def _open_stream(kind: str, text: str) -> Source:
+def _open_stream(kind: str, text: str, wish: CameraWish) -> Source:
     if kind == "gst":
         from sam3_edge.runtime.sources.gstreamer import open_gstreamer
 
@@ -72,7 +92,7 @@ def _open_stream(kind: str, text: str) -> Source:
     if kind == "csi":
         from sam3_edge.runtime.sources.csi import open_csi
 
-        return open_csi(text)
+        return open_csi(text, wish.width, wish.height, wish.fps)
     if kind.startswith("rtsp"):
         from sam3_edge.runtime.sources.rtsp import open_rtsp
 
