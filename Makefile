@@ -26,7 +26,7 @@ check: .venv/.test types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p sam3_edge
-	$(BIN)/mypy tests
+	$(BIN)/mypy tests examples/*.py
 	$(CC) $(WARNINGS) $(filter runtime/kernels%.c,$(NATIVE))
 	$(CC) $(WARNINGS) -isystem "$$($(BIN)/python -c \
 		'import sysconfig; print(sysconfig.get_path("include"))')" \

@@ -32,8 +32,8 @@ from sam3_edge.runtime.sinks.images import ImagesSink
 from sam3_edge.runtime.sinks.jsonl import JsonlSink
 from sam3_edge.runtime.sinks.video import VideoSink
 from sam3_edge.runtime.sinks.window import WindowSink
-from sam3_edge.runtime.sources import CameraWish, Source, open_source
-from sam3_edge.runtime.sources.reconnecting import ReconnectingSource
+from sam3_edge.runtime.sources import CameraWish, Source
+from sam3_edge.runtime.sources.opening import open_sources
 from sam3_edge.runtime.tally import Tally
 from sam3_edge.runtime.text_cache import TextCache
 from sam3_edge.runtime.tokenizer import Tokenizer
@@ -84,7 +84,13 @@ def run_detection(options: RunOptions) -> None:
     # Its threads would take the processors from the engine's, for pictures that one thread draws.
     cv2.setNumThreads(1)
     with ExitStack() as stack:
-        sources = _open_sources(options, stack)
+        sources = open_sources(
+            options.sources,
+            stack=stack,
+            wish=options.wish,
+            retries=options.retries,
+            deadline_ms=options.deadline,
+        )
         limit = _frame_limit(options, sources)
         sinks = make_sinks(options, sources)
         bundle = open_bundle(options.bundle, verified_only=not options.unverified)
@@ -178,32 +184,6 @@ def _self_check(bundle: Bundle) -> SelfCheck | None:
         )
         return None
     return SelfCheck(read_references(bundle.references_path), bundle.manifest.precision)
-
-
-def _open_sources(options: RunOptions, stack: ExitStack) -> list[Source]:
-    """Raises SourceError; UsageError for two of one name, and where none can be late."""
-    sources: list[Source] = []
-    for text in options.sources:
-        source = _reconnecting(text, options)
-        stack.callback(source.close)
-        if source.name in [other.name for other in sources]:
-            raise UsageError(f"expected different sources, got {source.name} twice; give it once")
-        sources.append(source)
-    if options.deadline is not None and not any(source.live for source in sources):
-        raise UsageError(
-            f"expected a camera beside --deadline, got {sources[0].name}, whose frames are never "
-            "late; leave --deadline out"
-        )
-    return sources
-
-
-def _reconnecting(text: str, options: RunOptions) -> Source:
-    source = open_source(text, options.wish)
-    if not (source.live and source.may_reopen) or options.retries == 0:
-        return source
-    return ReconnectingSource(
-        source, lambda: open_source(text, options.wish), retries=options.retries
-    )
 
 
 def _pace(options: RunOptions) -> Pace:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sam3_edge.runtime.detections import Detections
 from sam3_edge.runtime.frame import Frame
@@ -38,6 +39,12 @@ class FrameResult:
     detections: Detections
     timing: Timing
     age_ms: float
+
+    def to_supervision(self) -> Any:
+        """`supervision.Detections`. Raises ImportError where that package is not installed."""
+        from sam3_edge.runtime.supervision_detections import to_supervision
+
+        return to_supervision(self)
 
 
 def json_line(result: FrameResult) -> str:

@@ -53,7 +53,10 @@ class CameraWish:
     pixel_format: str | None = None
 
 
-def open_source(text: str, wish: CameraWish = CameraWish()) -> Source:
+ANY_CAMERA = CameraWish()
+
+
+def open_source(text: str, wish: CameraWish = ANY_CAMERA) -> Source:
     """Open what `text` means: "demo", "demo:SEED", "camera:INDEX", "camera:/dev/...", "csi:INDEX",
     an address of rtsp or http, "gst:PIPELINE", "raw:FORMAT:WxH[@FPS[:live]]" from standard input, an
     image, a folder, a glob, a video. wish: of cameras.

@@ -209,7 +209,7 @@ def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
         (("--source", "demo", "--prompt", "a", "--nonsense"), 2, "see `sam3-edge run --help`"),
         (("--source", "demo", "--prompt", "a", "--every-image", "2"), 2, "add --images FOLDER"),
         (("--source", "demo", "--prompt", "a", "--save", "a.gif"), 2, "got .gif"),
-        (("--source", "demo", "--prompt", "a", "--deadline", "50"), 2, "a camera beside --deadline"),
+        (("--source", "demo", "--prompt", "a", "--deadline", "50"), 2, "a camera beside a deadline"),
         (("--source", "demo", "--prompt", "a", "--nms-on", "masks"), 2, "add --nms 0.7"),
         (("--source", "demo", "--prompt", "a", "--nms", "7"), 2, "7.0 is not in the range"),
         (("--source", "demo", "--prompt", "a", "--max-fps", "0"), 2, "0.0 is not in the range"),
