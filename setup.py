@@ -46,6 +46,7 @@ TRAIN = [
 BUILD = ["onnx>=1.17", "matplotlib>=3.8", "polygraphy>=0.49"]
 TENSORRT = [*BUILD, "cuda-python>=12"]  # TensorRT itself comes with JetPack, or from NVIDIA
 EVAL = ["pycocotools>=2.0.8", "scipy>=1.11"]
+MQTT = ["paho-mqtt>=2"]
 RTX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 TEST = [
     "pytest>=8",
@@ -130,7 +131,8 @@ setup(
         "eval": EVAL,
         "build": BUILD,
         "tensorrt": TENSORRT,
-        "test": sorted({*EXPORT, *TRAIN, *EVAL, *BUILD, *TEST}),
+        "mqtt": MQTT,
+        "test": sorted({*EXPORT, *TRAIN, *EVAL, *BUILD, *MQTT, *TEST}),
     },
     zip_safe=False,
 )

@@ -72,7 +72,22 @@ from sam3_edge.runtime.text_cache import default_cache_folder
     metavar="FILE",
     help="Write the video with everything found drawn into it (.mp4, .mov, .mkv or .avi).",
 )
-@click.option("--jsonl", metavar="FILE", help="Write one JSON line a frame; - is standard output.")
+@click.option(
+    "--jsonl",
+    metavar="WHERE",
+    help="Write one JSON line a frame, to a file, - (standard output), tcp://host:port or "
+    "unix:/path, where somebody listens.",
+)
+@click.option(
+    "--mqtt",
+    metavar="ADDRESS",
+    help="Publish the same as mqtt://[user:password@]host[:port]/topic, one topic a source.",
+)
+@click.option(
+    "--rtsp-out",
+    metavar="ADDRESS",
+    help="Show the annotated video to others, as rtsp://0.0.0.0:8554/sam3.",
+)
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -178,7 +193,7 @@ def run(
       sam3-edge run --source reef.mp4 --prompt fish --jsonl fish.jsonl
       sam3-edge run --source photos/ --prompt "sea star" --images found/
 
-    Without --save, --jsonl, --images or --show it prints what it sees once a second. Ctrl-C ends
+    Without any output it prints what it sees once a second. Ctrl-C ends
     it well: files are completed and the summary is printed.
 
     Exit status: 0 good, 1 something failed, 2 the command line was wrong.

@@ -29,7 +29,8 @@ from sam3_edge.runtime.prompts import check_prompt_texts, split_threshold
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.sinks import Sink
 from sam3_edge.runtime.sinks.images import ImagesSink
-from sam3_edge.runtime.sinks.jsonl import JsonlSink
+from sam3_edge.runtime.sinks.jsonl_socket import open_jsonl
+from sam3_edge.runtime.sinks.mqtt_address import parse_mqtt_address
 from sam3_edge.runtime.sinks.video import VideoSink
 from sam3_edge.runtime.sinks.window import WindowSink
 from sam3_edge.runtime.sources import CameraWish, Source
@@ -62,6 +63,8 @@ class RunOptions:
     images: Path | None
     every_image: int
     show: bool
+    mqtt: str | None
+    rtsp_out: str | None
     frames: int | None
     every: int
     max_fps: float | None
@@ -92,7 +95,8 @@ def run_detection(options: RunOptions) -> None:
             deadline_ms=options.deadline,
         )
         limit = _frame_limit(options, sources)
-        sinks = make_sinks(options, sources)
+        undelivered = stack.enter_context(ExitStack())
+        sinks = make_sinks(options, sources, undelivered)
         bundle = open_bundle(options.bundle, verified_only=not options.unverified)
         backend = stack.enter_context(closing(load_backend(bundle, num_threads=options.threads)))
         asking = _asking(options, bundle, backend, draws=any(sink.draws for sink in sinks))
@@ -104,6 +108,7 @@ def run_detection(options: RunOptions) -> None:
         report = stack.enter_context(_report(options, sources, limit, Tally(texts)))
         _control(options, asking, stack)
         capture = stack.enter_context(closing(Captures(sources, _pace(options), limit=limit)))
+        undelivered.pop_all()  # `deliver` closes the sinks
         results = detect(capture, backend, lambda: asking.current, self_check, stop.requested)
         unwritten = deliver(
             results,
@@ -116,30 +121,51 @@ def run_detection(options: RunOptions) -> None:
         report.finish([sink.written for sink in sinks], live=capture.is_live, unwritten=unwritten)
 
 
-def make_sinks(options: RunOptions, sources: Sequence[Source]) -> list[Sink]:
-    """Raises SinkError or UsageError where one of them cannot write."""
+def make_sinks(
+    options: RunOptions, sources: Sequence[Source], undelivered: ExitStack
+) -> list[Sink]:
+    """undelivered: closes them. Raises SinkError or UsageError where one of them cannot write."""
+    _check_outputs(options, sources)
+    fps = sources[0].fps or _FPS_WITHOUT_RATE
+    sinks: list[Sink] = []
+
+    def add(sink: Sink) -> None:
+        undelivered.callback(sink.close)
+        sinks.append(sink)
+
+    if options.jsonl is not None:
+        add(open_jsonl(options.jsonl, _warn))
+    if options.save is not None:
+        add(VideoSink(options.save, fps))
+    if options.images is not None:
+        add(ImagesSink(options.images, options.every_image))
+    if options.show:
+        add(WindowSink())
+    if options.mqtt is not None:
+        from sam3_edge.runtime.sinks.mqtt import MqttSink
+
+        add(MqttSink(parse_mqtt_address(options.mqtt), _warn))
+    if options.rtsp_out is not None:
+        from sam3_edge.runtime.sinks.rtsp import RtspSink
+
+        add(RtspSink(options.rtsp_out, fps))
+    return sinks
+
+
+def _check_outputs(options: RunOptions, sources: Sequence[Source]) -> None:
     outputs = [Path(path) for path in (options.save, options.jsonl) if path and path != "-"]
     for path, source in product(outputs, options.sources):
         if _same_file(path, Path(source)):
             raise UsageError(
                 f"{path}: expected an output of its own, got the source; choose another"
             )
-    for name, output in (("--save", options.save), ("--images", options.images)):
+    pictures = (options.save, options.images, options.rtsp_out)
+    for name, output in zip(("--save", "--images", "--rtsp-out"), pictures, strict=True):
         if output is not None and len(sources) > 1:
             raise UsageError(
                 f"expected one source beside {name}, got {len(sources)}; write JSON lines, where "
                 "each says which source it is of"
             )
-    sinks: list[Sink] = []
-    if options.jsonl is not None:
-        sinks.append(JsonlSink(options.jsonl))
-    if options.save is not None:
-        sinks.append(VideoSink(options.save, sources[0].fps or _FPS_WITHOUT_RATE))
-    if options.images is not None:
-        sinks.append(ImagesSink(options.images, options.every_image))
-    if options.show:
-        sinks.append(WindowSink())
-    return sinks
 
 
 def _asking(options: RunOptions, bundle: Bundle, backend: Backend, *, draws: bool) -> Asking:
@@ -201,9 +227,8 @@ def _report(
 ) -> RunReport:
     totals = [_num_taken(source, options.every, limit) for source in sources]
     known = [total for total in totals if total is not None]
-    has_output = options.show or any(
-        output is not None for output in (options.save, options.jsonl, options.images)
-    )
+    outputs = (options.save, options.jsonl, options.images, options.mqtt, options.rtsp_out)
+    has_output = options.show or any(output is not None for output in outputs)
     return RunReport(
         tally,
         total=sum(known) if len(known) == len(totals) else None,

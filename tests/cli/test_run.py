@@ -167,6 +167,19 @@ def test_jsonl_on_standard_output_is_nothing_else(run: Command) -> None:
     assert "3 frames at" in ran.stderr
 
 
+def test_lines_go_to_who_listens(run: Command, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.fspath(tmp_path / "here"))
+        server.listen()
+        ran = run("--source", "demo", "--frames", "5", "--prompt", "fish", "--jsonl",
+                  f"unix:{tmp_path / 'here'}")  # fmt: skip
+        connection, _ = server.accept()
+        with connection, connection.makefile() as stream:
+            lines = [json.loads(line) for line in stream]
+    assert ran.returncode == 0, ran.stderr
+    assert [line["frame"] for line in lines] == [0, 1, 2, 3, 4]
+
+
 def test_quiet_is_quiet(run: Command) -> None:
     ran = run("--source", "demo", "--frames", "2", "--prompt", "fish", "--quiet")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
@@ -220,6 +233,9 @@ def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
         (("--source", "demo", "--prompt", "a", "--images", "/dev/null/a"), 1, "cannot write"),
         (("--source", "demo", "--prompt", "a", "--save", "/dev/null/a.mp4"), 1, "cannot write"),
         (("--source", "demo", "--prompt", "a", "--jsonl", "/dev/full"), 1, "No space left"),
+        (("--source", "demo", "--prompt", "a", "--jsonl", "tcp://x"), 2, "tcp://x"),
+        (("--source", "demo", "--prompt", "a", "--mqtt", "http://x/y"), 2, "mqtt://"),
+        (("--source", "demo", "--prompt", "a", "--rtsp-out", "8554"), 2, "rtsp://"),
         (("--source", "demo", "--prompt", "a", "--bundle", "none"), 1, "none is not a bundle"),
     ],
 )  # fmt: skip
