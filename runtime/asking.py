@@ -8,13 +8,7 @@ from sam3_edge.engines.bundle import Bundle
 from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.pipeline import Request
 from sam3_edge.runtime.postprocess import Suppression
-from sam3_edge.runtime.prompts import (
-    Prompt,
-    check_prompt_texts,
-    choose_thresholds,
-    split_threshold,
-    unknown_phrase_warning,
-)
+from sam3_edge.runtime.prompts import choose_prompts, split_threshold, unknown_phrase_warning
 from sam3_edge.runtime.text_cache import TextCache
 from sam3_edge.runtime.tokenizer import Tokenizer
 
@@ -58,13 +52,18 @@ class Asking:
         Raises PromptError, UsageError, EngineError; what was asked before then stays.
         """
         with self._lock:
-            chosen = self._choose(prompts, threshold)
+            manifest = self._bundle.manifest
+            chosen = choose_prompts(prompts, threshold, manifest, self._tokenizer)
+            for prompt in chosen:
+                warning = unknown_phrase_warning(prompt.text, manifest.vocabulary)
+                if warning is not None:
+                    self._warn(warning)
             batch = prompt_batch(
                 chosen,
                 backend=self._backend,
                 tokenizer=self._tokenizer,
                 text_cache=self._text_cache,
-                num_exemplars=self._bundle.manifest.model.num_exemplars,
+                num_exemplars=manifest.model.num_exemplars,
             )
             self._request = Request(
                 prompts=chosen,
@@ -78,17 +77,3 @@ class Asking:
     def missing(self, prompts: Sequence[str]) -> bool:
         """Whether the text graph is needed to ask these."""
         return bool(self._text_cache.missing([split_threshold(text)[0] for text in prompts]))
-
-    def _choose(self, prompts: Sequence[str], threshold: float | None) -> tuple[Prompt, ...]:
-        manifest = self._bundle.manifest
-        pairs = [split_threshold(text) for text in prompts]
-        texts = [text for text, _ in pairs]
-        check_prompt_texts(texts, self._tokenizer)
-        for text in texts:
-            warning = unknown_phrase_warning(text, manifest.vocabulary)
-            if warning is not None:
-                self._warn(warning)
-        return tuple(
-            choose_thresholds([text], threshold if own is None else own, manifest)[0]
-            for text, own in pairs
-        )

@@ -62,6 +62,22 @@ def split_threshold(text: str) -> tuple[str, float | None]:
     return phrase, threshold
 
 
+def choose_prompts(
+    texts: Sequence[str], threshold: float | None, manifest: Manifest, tokenizer: Tokenizer
+) -> tuple[Prompt, ...]:
+    """texts: phrases, each with a threshold of its own if it has one: "fish:0.4". threshold: of the
+    others; None: what the bundle says serves each phrase best.
+
+    Raises PromptError, UsageError.
+    """
+    pairs = [split_threshold(text) for text in texts]
+    check_prompt_texts([phrase for phrase, _ in pairs], tokenizer)
+    return tuple(
+        choose_thresholds([phrase], threshold if own is None else own, manifest)[0]
+        for phrase, own in pairs
+    )
+
+
 def choose_thresholds(
     texts: Sequence[str], threshold: float | None, manifest: Manifest
 ) -> tuple[Prompt, ...]:

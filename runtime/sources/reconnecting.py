@@ -95,7 +95,8 @@ class ReconnectingSource:
         attempt, wait_s = 0, self._first_wait_s
         while self._source is None:
             if attempt == self._retries:
-                raise SourceError(f"{reason} (given up after {attempt} attempts to connect again)")
+                attempts = "1 attempt" if attempt == 1 else f"{attempt} attempts"
+                raise SourceError(f"{reason} (given up after {attempts} to connect again)")
             if self._stopping.wait(wait_s):
                 return
             attempt, wait_s = attempt + 1, min(2 * wait_s, LONGEST_WAIT_S)

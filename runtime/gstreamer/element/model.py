@@ -19,11 +19,7 @@ from sam3_edge.errors import PromptError
 from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.gstreamer.element.properties import Settings
 from sam3_edge.runtime.pipeline import Request
-from sam3_edge.runtime.prompts import (
-    check_prompt_texts,
-    choose_thresholds,
-    unknown_phrase_warning,
-)
+from sam3_edge.runtime.prompts import choose_prompts, unknown_phrase_warning
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.text_cache import TextCache, default_cache_folder
 from sam3_edge.runtime.tokenizer import Tokenizer
@@ -81,12 +77,12 @@ class Model:
             raise PromptError(
                 'expected at least one prompt, got none; say what to look for: sam3edge prompt="fish"'
             )
-        check_prompt_texts(texts, self._tokenizer)
         manifest = self._bundle.manifest
         threshold = None if settings.threshold < 0 else settings.threshold
-        prompts = choose_thresholds(texts, threshold, manifest)
+        prompts = choose_prompts(texts, threshold, manifest, self._tokenizer)
+        phrases = tuple(prompt.text for prompt in prompts)
         with self._encoding:
-            self._prove_text(texts)
+            self._prove_text(phrases)
             batch = prompt_batch(
                 prompts,
                 backend=self._backend,
@@ -94,7 +90,7 @@ class Model:
                 text_cache=self._text_cache,
                 num_exemplars=manifest.model.num_exemplars,
             )
-        for text in texts:
+        for text in phrases:
             if (warning := unknown_phrase_warning(text, manifest.vocabulary)) is not None:
                 warn(warning)
         return Request(prompts=prompts, batch=batch)

@@ -85,3 +85,15 @@ def test_a_threshold_changes_what_is_found(pipelines: Pipelines, element: str) -
     counts = [len(result["detections"]) for result in seen["results"]]
     assert counts == sorted(counts)
     assert (counts[0], counts[-1]) == (1, 2)
+
+
+def test_a_prompt_may_bring_its_own_threshold(pipelines: Pipelines, element: str) -> None:
+    """The stand-in's objects score 0.88 and 0.5 for every prompt."""
+    seen = pipelines.drive(
+        f'videotestsrc num-buffers=2 ! {element} prompt="fish:0.4;crab:0.6" threshold=0.1 '
+        "! fakesink",
+        changes=[],
+    )
+    assert seen["error"] is None
+    found = [each["prompt"] for each in seen["results"][0]["detections"]]
+    assert sorted(found) == ["crab", "fish", "fish"]
