@@ -26,6 +26,7 @@ from rich.table import Table
 
 from sam3_edge.bench.memory import read_memory
 from sam3_edge.errors import Sam3EdgeError
+from sam3_edge.runtime.allocator import limit_arenas
 from sam3_edge.runtime.capture import Capture, Pace
 from sam3_edge.runtime.pipeline import deliver, detect
 from sam3_edge.runtime.results import FrameResult
@@ -82,6 +83,7 @@ class Watch:
 def main(minutes: int, quick: bool) -> None:
     up_s, down_s, rounds = (4.0, 1.0, SETTLED + 1) if quick else (55.0, 5.0, minutes)
     cv2.setNumThreads(1)  # as `run` does
+    limit_arenas()
     console = open_console()
     console.print(f"{machine_text()}; default bundle, camera killed every {up_s + down_s:g} s")
     watch, stop = Watch(), Event()

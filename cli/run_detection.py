@@ -18,6 +18,7 @@ from sam3_edge.engines.references import read_references
 from sam3_edge.errors import UsageError
 from sam3_edge.run_report import RunReport
 from sam3_edge.run_stop import StopSignal
+from sam3_edge.runtime.allocator import limit_arenas
 from sam3_edge.runtime.asking import Asking
 from sam3_edge.runtime.capture import Pace
 from sam3_edge.runtime.captures import Captures
@@ -86,6 +87,7 @@ def run_detection(options: RunOptions) -> None:
     check_prompt_texts([split_threshold(text)[0] for text in options.prompts], Tokenizer())
     # Its threads would take the processors from the engine's, for pictures that one thread draws.
     cv2.setNumThreads(1)
+    limit_arenas()
     with ExitStack() as stack:
         sources = open_sources(
             options.sources,

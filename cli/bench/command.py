@@ -21,6 +21,7 @@ from sam3_edge.engines.load import open_bundle
 from sam3_edge.engines.strict_json import to_json_text
 from sam3_edge.errors import Sam3EdgeError, UsageError
 from sam3_edge.run_stop import StopSignal
+from sam3_edge.runtime.allocator import limit_arenas
 from sam3_edge.runtime.prompts import check_prompt_texts
 from sam3_edge.runtime.sinks.places import check_file_place
 from sam3_edge.runtime.text_cache import default_cache_folder
@@ -58,6 +59,7 @@ def run_bench(options: BenchOptions) -> None:
     """What can be refused without measuring is refused before."""
     _check(options)
     cv2.setNumThreads(1)  # as `run` does: its threads would take the processors from the engine's
+    limit_arenas()
     bundles = _open_bundles(options)
     texts = options.prompts or (default_prompt(next(iter(bundles.values()))),)
     check_prompt_texts(texts, Tokenizer())

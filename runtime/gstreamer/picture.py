@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_edge.engines.buffer_pool import BufferPool
 from sam3_edge.errors import SourceError
 from sam3_edge.runtime.gstreamer.load import load_gst, load_gst_part
+from sam3_edge.runtime.picture_memory import PICTURES
 from sam3_edge.runtime.preprocess import FrameLayout, PixelFormat
 
 FORMATS: tuple[PixelFormat, ...] = ("BGR", "RGB", "BGRx", "RGBA", "GRAY8", "NV12", "I420", "YUY2")
@@ -20,7 +20,6 @@ class PictureReader:
     def __init__(self) -> None:
         self._gst = load_gst()
         self._video = load_gst_part("GstVideo")
-        self._pool = BufferPool()
         self._caps: Any = None
         self._layout: FrameLayout | None = None
         self.fps: float | None = None
@@ -48,7 +47,7 @@ class PictureReader:
                 f"expected {layout.num_bytes} bytes for {layout.format} of {layout.width} x "
                 f"{layout.height} pixels, got {len(content)}; check the caps of the pipeline"
             )
-        picture = self._pool.take((layout.num_bytes,), np.uint8)
+        picture = PICTURES.take((layout.num_bytes,), np.uint8)
         np.copyto(picture, content[: layout.num_bytes])
         return picture
 

@@ -4,10 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_edge.engines.buffer_pool import BufferPool
-
-# Of all sources: one that is opened again finds what it left behind.
-PICTURES = BufferPool()
+from sam3_edge.runtime.picture_memory import PICTURES
 
 
 class PooledReader:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from sam3_edge.errors import SourceError, UsageError
 from sam3_edge.runtime.frame import Frame, frame_of
+from sam3_edge.runtime.picture_memory import PICTURES
 from sam3_edge.runtime.preprocess import FrameLayout, PixelFormat, layout_of
-from sam3_edge.runtime.sources.pooled_reader import PICTURES
 
 __all__ = ["RawSource", "open_raw"]
 
