@@ -103,7 +103,8 @@ def summary_lines(summary: Summary, written: Sequence[str]) -> list[str]:
 def live_lines(summary: Summary, live: bool, unwritten: int) -> list[str]:
     if not live or summary.age_ms is None:
         return []
-    lines = [f"median age of a result {summary.age_ms:.0f} ms; {summary.dropped} frames dropped"]
+    dropped = "1 frame" if summary.dropped == 1 else f"{summary.dropped} frames"
+    lines = [f"median age of a result {summary.age_ms:.0f} ms; {dropped} dropped"]
     if unwritten:
         lines.append(f"{unwritten} results were not written: an output is slower than the camera")
     return lines
