@@ -4,8 +4,11 @@
 it is taken from there alone, without letting the distribution's other packages in.
 """
 
+import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
@@ -33,7 +36,8 @@ def load_gst() -> ModuleType:
     with _loading:
         gst = _load("Gst")
         if not gst.is_initialized():
-            gst.init(None)
+            with _without_our_python():
+                gst.init(None)
         if gst.version()[:2] < (1, 20):
             raise SourceError(
                 f"expected GStreamer 1.20 or later, got {gst.version_string()}; update the system"
@@ -61,6 +65,20 @@ def has_gst() -> bool:
     except SourceError:
         return False
     return True
+
+
+@contextmanager
+def _without_our_python() -> Iterator[None]:
+    """GStreamer's scanner of plugins, a process of its own, takes the first python3 in PATH for its
+    own, and complains where that one, as an activated environment's, has no `gi`."""
+    before = os.environ.get("PATH", "")
+    ours = os.path.realpath(os.path.join(sys.prefix, "bin"))  # noqa: PTH118
+    folders = [each for each in before.split(os.pathsep) if os.path.realpath(each) != ours]
+    os.environ["PATH"] = os.pathsep.join(folders)
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
 
 
 def _load(name: str) -> ModuleType:
