@@ -50,7 +50,7 @@ STEPS = {
     "resize (preprocess)": "sam3_edge.runtime._kernels.preprocess",
     "scores and boxes (decode_outputs)": "sam3_edge.runtime._kernels.decode_outputs",
     "masks to RLE": "sam3_edge.runtime.postprocess.logits_to_rle",
-    "the rest of postprocess": "sam3_edge.runtime.pipeline.postprocess",
+    "the rest of postprocess": "sam3_edge.runtime.one_frame.postprocess",
     "JSON line": "sam3_edge.runtime.sinks.jsonl.json_line",
     "writing the line": "sam3_edge.runtime.sinks.jsonl.JsonlSink._write",
 }

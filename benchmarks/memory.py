@@ -34,7 +34,8 @@ from sam3_edge.engines.bundle import default_bundle_path
 from sam3_edge.engines.load import load_backend, open_bundle
 from sam3_edge.errors import EngineError, Sam3EdgeError
 from sam3_edge.runtime.capture import Capture
-from sam3_edge.runtime.pipeline import Request, deliver, detect
+from sam3_edge.runtime.one_frame import Request
+from sam3_edge.runtime.pipeline import deliver, detect
 from sam3_edge.runtime.preprocess import preprocess
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks.jsonl import JsonlSink

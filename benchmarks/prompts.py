@@ -30,7 +30,7 @@ from sam3_edge.engines.bundle import default_bundle_path
 from sam3_edge.engines.load import load_backend, open_bundle
 from sam3_edge.errors import Sam3EdgeError
 from sam3_edge.runtime.frame import Frame
-from sam3_edge.runtime.pipeline import Request
+from sam3_edge.runtime.one_frame import Request
 from sam3_edge.runtime.postprocess import postprocess
 from sam3_edge.runtime.preprocess import preprocess_planes
 from sam3_edge.runtime.results import FrameResult, Timing, json_line

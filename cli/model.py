@@ -24,12 +24,11 @@ from sam3_edge.model_input import (
     frame_of_array,
     source_texts,
 )
-from sam3_edge.model_picture import detect_one
 from sam3_edge.model_stream import ModelStream
 from sam3_edge.runtime.asking import Asking
 from sam3_edge.runtime.capture import Pace
 from sam3_edge.runtime.captures import Captures
-from sam3_edge.runtime.pipeline import Request
+from sam3_edge.runtime.one_frame import Request, finish, submit
 from sam3_edge.runtime.postprocess import Suppression
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.self_check import SelfCheck
@@ -124,7 +123,7 @@ class Model:
             request = look.at(self._ask(as_texts(prompts), threshold))
             if self._self_check is not None and self._self_check.is_due():
                 self._self_check.run(self._backend)
-            return detect_one(frame, self._backend, request)
+            return finish(submit(frame, self._backend, 0, request))
 
     def stream(
         self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sam3_edge.errors import UsageError
 from sam3_edge.runtime.frame import Frame
-from sam3_edge.runtime.pipeline import Request
+from sam3_edge.runtime.one_frame import Request
 from sam3_edge.runtime.postprocess import Suppression
 
 ArrayFormat = Literal["BGR", "RGB", "BGRx", "RGBA"]

@@ -8,7 +8,8 @@ from weakref import ReferenceType, ref
 
 from sam3_edge.engines.backend import Backend
 from sam3_edge.runtime.captures import Captures
-from sam3_edge.runtime.pipeline import Request, detect
+from sam3_edge.runtime.one_frame import Request
+from sam3_edge.runtime.pipeline import detect
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.source_event import SourceEvent

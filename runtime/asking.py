@@ -6,7 +6,7 @@ from threading import Lock
 from sam3_edge.engines.backend import Backend
 from sam3_edge.engines.bundle import Bundle
 from sam3_edge.runtime.decoder import prompt_batch
-from sam3_edge.runtime.pipeline import Request
+from sam3_edge.runtime.one_frame import Request
 from sam3_edge.runtime.postprocess import Suppression
 from sam3_edge.runtime.prompts import choose_prompts, split_threshold, unknown_phrase_warning
 from sam3_edge.runtime.text_cache import TextCache

@@ -9,51 +9,22 @@ that it does not grow old in a queue.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from threading import Thread
-from time import monotonic_ns, perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sam3_edge.engines.backend import Backend, Pending, PromptBatch
+from sam3_edge.engines.backend import Backend
 from sam3_edge.errors import Sam3EdgeError, SourceError
 from sam3_edge.runtime.capture import Capture
 from sam3_edge.runtime.captures import Captures
 from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.handover import Handover
+from sam3_edge.runtime.one_frame import InFlight, Request, finish, submit
 from sam3_edge.runtime.outlet import Outlet, give
-from sam3_edge.runtime.postprocess import Suppression, postprocess
-from sam3_edge.runtime.preprocess import preprocess_planes
-from sam3_edge.runtime.prompts import Prompt
-from sam3_edge.runtime.results import FrameResult, Timing
+from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.sinks import Sink, WindowClosed
 from sam3_edge.runtime.source_event import SourceEvent
 
 _LOOK_UP_S = 0.2  # how often a thread that waits asks whether it should go on
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is asked of every frame.
-
-    prompts: P. batch: the same P, as the decoder takes them. The others: as `postprocess` has them.
-    """
-
-    prompts: tuple[Prompt, ...]
-    batch: PromptBatch
-    crop_masks: bool = True
-    mask_bits: bool = False
-    suppression: Suppression | None = None
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return tuple(prompt.text for prompt in self.prompts)
-
-    @property
-    def thresholds(self) -> NDArray[np.float32]:
-        return np.array([prompt.threshold for prompt in self.prompts], dtype=np.float32)
 
 
 def never() -> bool:
@@ -142,14 +113,6 @@ def deliver(
     return sum(outlet.num_dropped for outlet in outlets)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _InFlight:
-    frame: Frame
-    request: Request
-    pending: Pending
-    preprocess_ms: float
-
-
 def _inferred(
     capture: Capture | Captures,
     backend: Backend,
@@ -157,7 +120,7 @@ def _inferred(
     self_check: SelfCheck | None,
 ) -> Iterator[FrameResult | SourceEvent]:
     """All on one thread: some engines answer only the one that called them first."""
-    in_flight: _InFlight | None = None
+    in_flight: InFlight | None = None
     slot = 0
     try:
         while (item := _next_item(capture, in_flight)) is not None or in_flight is not None:
@@ -170,7 +133,7 @@ def _inferred(
                 yield from _finished(in_flight, capture)
                 in_flight = None
                 self_check.run(backend)
-            submitted = None if item is None else _submit(item, backend, slot, current())
+            submitted = None if item is None else submit(item, backend, slot, current())
             slot = (slot + 1) % backend.num_slots
             yield from _finished(in_flight, capture)
             in_flight = submitted
@@ -180,7 +143,7 @@ def _inferred(
 
 
 def _next_item(
-    capture: Capture | Captures, in_flight: _InFlight | None
+    capture: Capture | Captures, in_flight: InFlight | None
 ) -> Frame | SourceEvent | None:
     """None: nothing to prepare now; with nothing in flight, nothing at all."""
     if in_flight is None:
@@ -191,45 +154,15 @@ def _next_item(
     return capture.take(wait=False)
 
 
-def _submit(frame: Frame, backend: Backend, slot: int, request: Request) -> _InFlight:
-    started = perf_counter()
-    preprocess_planes(frame.planes, frame.format, frame.size, backend.image_slot(slot))
-    preprocess_ms = (perf_counter() - started) * 1e3
-    pending = backend.submit(slot, request.batch)
-    return _InFlight(frame=frame, request=request, pending=pending, preprocess_ms=preprocess_ms)
-
-
-def _finished(in_flight: _InFlight | None, capture: Capture | Captures) -> Iterator[FrameResult]:
+def _finished(in_flight: InFlight | None, capture: Capture | Captures) -> Iterator[FrameResult]:
     """One result; none where nothing was in flight, or it came too late."""
     if in_flight is None:
         return
-    frame, request = in_flight.frame, in_flight.request
-    output = in_flight.pending.result()
-    started = perf_counter()
-    detections = postprocess(
-        output,
-        request.thresholds,
-        frame.size,
-        crop_masks=request.crop_masks,
-        mask_bits=request.mask_bits,
-        suppression=request.suppression,
-    )
-    timing = Timing(
-        preprocess_ms=in_flight.preprocess_ms,
-        vision_ms=output.vision_ms,
-        decoder_ms=output.decoder_ms,
-        postprocess_ms=(perf_counter() - started) * 1e3,
-    )
-    if capture.is_late(frame):
-        capture.drop(frame)
+    result = finish(in_flight)
+    if capture.is_late(result.frame):
+        capture.drop(result.frame)
         return
-    yield FrameResult(
-        frame=frame,
-        prompts=request.texts,
-        detections=detections,
-        timing=timing,
-        age_ms=(monotonic_ns() - frame.captured_ns) / 1e6,
-    )
+    yield result
 
 
 def _close(places: Sequence[Outlet | Sink]) -> list[Sam3EdgeError]:

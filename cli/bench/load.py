@@ -13,7 +13,7 @@ from sam3_edge.bench.memory import device_memory
 from sam3_edge.bench.request import make_request
 from sam3_edge.engines.backend import Backend, PromptBatch
 from sam3_edge.engines.bundle import Bundle
-from sam3_edge.runtime.pipeline import Request
+from sam3_edge.runtime.one_frame import Request
 from sam3_edge.runtime.preprocess import preprocess
 
 _ROUNDS_A_SLOT = 3  # with CUDA graphs the third is the first that is replayed

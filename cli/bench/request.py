@@ -6,7 +6,7 @@ from pathlib import Path
 from sam3_edge.engines.backend import Backend, PromptBatch
 from sam3_edge.engines.bundle import Bundle
 from sam3_edge.runtime.decoder import prompt_batch
-from sam3_edge.runtime.pipeline import Request
+from sam3_edge.runtime.one_frame import Request
 from sam3_edge.runtime.prompts import Prompt, choose_thresholds
 from sam3_edge.runtime.text_cache import TextCache
 from sam3_edge.runtime.tokenizer import Tokenizer

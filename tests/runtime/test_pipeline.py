@@ -18,7 +18,8 @@ from sam3_edge.errors import EngineError, SinkError, SourceError
 from sam3_edge.runtime.capture import Capture, Pace
 from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.frame import Frame
-from sam3_edge.runtime.pipeline import Request, deliver
+from sam3_edge.runtime.one_frame import Request
+from sam3_edge.runtime.pipeline import deliver
 from sam3_edge.runtime.pipeline import detect as detect_and_tell
 from sam3_edge.runtime.preprocess import preprocess
 from sam3_edge.runtime.prompts import Prompt

@@ -18,7 +18,8 @@ from sam3_edge.engines.bundle import default_bundle_path
 from sam3_edge.engines.load import load_backend, open_bundle
 from sam3_edge.engines.references import read_references
 from sam3_edge.runtime.capture import Capture
-from sam3_edge.runtime.pipeline import Request, deliver, detect
+from sam3_edge.runtime.one_frame import Request
+from sam3_edge.runtime.pipeline import deliver, detect
 from sam3_edge.runtime.prompts import Prompt
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.scene import Scene

@@ -18,7 +18,7 @@ from sam3_edge.engines.references import read_references
 from sam3_edge.errors import PromptError
 from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.gstreamer.element.properties import Settings
-from sam3_edge.runtime.pipeline import Request
+from sam3_edge.runtime.one_frame import Request
 from sam3_edge.runtime.prompts import choose_prompts, unknown_phrase_warning
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.text_cache import TextCache, default_cache_folder

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from time import monotonic_ns, perf_counter, time_ns
 
@@ -12,10 +12,9 @@ from sam3_edge.runtime.gstreamer.element.layout import Picture
 from sam3_edge.runtime.gstreamer.element.model import key_of
 from sam3_edge.runtime.gstreamer.element.properties import Settings, check_drawn
 from sam3_edge.runtime.gstreamer.element.shared_models import close_model, open_model
-from sam3_edge.runtime.pipeline import Request
-from sam3_edge.runtime.postprocess import postprocess
+from sam3_edge.runtime.one_frame import Request, result_of
 from sam3_edge.runtime.preprocess import preprocess_planes
-from sam3_edge.runtime.results import FrameResult, Timing
+from sam3_edge.runtime.results import FrameResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +113,9 @@ class Stream:
             self._model.give_back(slot)
             raise
         preprocess_ms = (perf_counter() - started) * 1e3
-        bits = settings.draw == "masks"
+        asked = replace(request, mask_bits=settings.draw == "masks")
         self._in_flight = self._model.submit(
-            lambda: self._infer(slot, frame, pts_ns, request, preprocess_ms, mask_bits=bits)
+            lambda: self._infer(slot, frame, pts_ns, asked, preprocess_ms)
         )
 
     def _end_of_flight(self, *, wait: bool) -> None:
@@ -132,29 +131,13 @@ class Stream:
         pts_ns: int | None,
         request: Request,
         preprocess_ms: float,
-        *,
-        mask_bits: bool,
     ) -> Seen:
         """On the engine's thread."""
         try:
             output = self._model.run(slot, request)
         finally:
             self._model.give_back(slot)
-        started = perf_counter()
-        detections = postprocess(output, request.thresholds, frame.size, mask_bits=mask_bits)
-        timing = Timing(
-            preprocess_ms=preprocess_ms,
-            vision_ms=output.vision_ms,
-            decoder_ms=output.decoder_ms,
-            postprocess_ms=(perf_counter() - started) * 1e3,
-        )
-        result = FrameResult(
-            frame=frame,
-            prompts=request.texts,
-            detections=detections,
-            timing=timing,
-            age_ms=(monotonic_ns() - frame.captured_ns) / 1e6,
-        )
+        result = result_of(output, frame, request, preprocess_ms)
         seen = Seen(result=result, pts_ns=pts_ns)
         self._on_result(seen)
         return seen
