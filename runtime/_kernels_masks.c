@@ -159,42 +159,6 @@ static int fill_rows(mask_fill *fill, const Py_buffer *rows, const mask_logits *
     return 0;
 }
 
-static PyObject *mask_to_bits_py(PyObject *module, PyObject *args)
-{
-    PyObject *target, *object, *result = NULL;
-    Py_ssize_t height, width, x, y;
-    Py_buffer bits, view;
-    mask_logits logits;
-    rle_window window;
-    int scalar;
-
-    (void)module;
-    if (!PyArg_ParseTuple(args, "OOnnnnp:mask_to_bits", &target, &object, &height, &width, &x, &y,
-                          &scalar) ||
-        mask_arguments(object, &view, &logits, &window, height, width) < 0)
-        return NULL;
-    if (whole_mask(target, &bits, 1) < 0)
-        goto release_logits;
-    if (!own_memory("mask", &bits, "logits", &view) ||
-        read_window(&window, &bits, height, width, x, y) < 0 ||
-        fill_rows(mask_to_bits, &bits, &logits, &window, scalar) < 0)
-        goto release_bits;
-    result = Py_NewRef(Py_None);
-release_bits:
-    PyBuffer_Release(&bits);
-release_logits:
-    PyBuffer_Release(&view);
-    return result;
-}
-
-/* ------------------------------ mask_to_packed ------------------------------ */
-
-PyDoc_STRVAR(mask_to_packed_doc,
-             "mask_to_packed(packed, logits, height, width, x, y, columns, scalar, /) -> None\n"
-             "\n"
-             "As mask_to_bits, eight pixels a byte: fills `packed`, a writable C-contiguous 2-D\n"
-             "buffer of uint8, (columns + 7) // 8 wide, with `columns` of the pixels from (x, y).");
-
 static int read_packed_window(rle_window *window, const Py_buffer *packed, Py_ssize_t height,
                               Py_ssize_t width, Py_ssize_t x, Py_ssize_t y, Py_ssize_t columns)
 {
@@ -209,32 +173,66 @@ static int read_packed_window(rle_window *window, const Py_buffer *packed, Py_ss
     return read_window(window, &pixels, height, width, x, y);
 }
 
-static PyObject *mask_to_packed_py(PyObject *module, PyObject *args)
+/* columns: of pixels in a row of packed ones; NULL: a byte is a pixel. */
+static PyObject *fill_target(mask_fill *fill, const char *name, PyObject *target, PyObject *object,
+                             Py_ssize_t height, Py_ssize_t width, Py_ssize_t x, Py_ssize_t y,
+                             const Py_ssize_t *columns, int scalar)
 {
-    PyObject *target, *object, *result = NULL;
-    Py_ssize_t height, width, x, y, columns;
-    Py_buffer packed, view;
+    PyObject *result = NULL;
+    Py_buffer rows, view;
     mask_logits logits;
     rle_window window;
+
+    if (mask_arguments(object, &view, &logits, &window, height, width) < 0)
+        return NULL;
+    if (whole_mask(target, &rows, 1) < 0)
+        goto release_logits;
+    if (!own_memory(name, &rows, "logits", &view) ||
+        (columns == NULL ? read_window(&window, &rows, height, width, x, y)
+                         : read_packed_window(&window, &rows, height, width, x, y, *columns)) < 0 ||
+        fill_rows(fill, &rows, &logits, &window, scalar) < 0)
+        goto release_rows;
+    result = Py_NewRef(Py_None);
+release_rows:
+    PyBuffer_Release(&rows);
+release_logits:
+    PyBuffer_Release(&view);
+    return result;
+}
+
+static PyObject *mask_to_bits_py(PyObject *module, PyObject *args)
+{
+    PyObject *target, *object;
+    Py_ssize_t height, width, x, y;
+    int scalar;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOnnnnp:mask_to_bits", &target, &object, &height, &width, &x, &y,
+                          &scalar))
+        return NULL;
+    return fill_target(mask_to_bits, "mask", target, object, height, width, x, y, NULL, scalar);
+}
+
+/* ------------------------------ mask_to_packed ------------------------------ */
+
+PyDoc_STRVAR(mask_to_packed_doc,
+             "mask_to_packed(packed, logits, height, width, x, y, columns, scalar, /) -> None\n"
+             "\n"
+             "As mask_to_bits, eight pixels a byte: fills `packed`, a writable C-contiguous 2-D\n"
+             "buffer of uint8, (columns + 7) // 8 wide, with `columns` of the pixels from (x, y).");
+
+static PyObject *mask_to_packed_py(PyObject *module, PyObject *args)
+{
+    PyObject *target, *object;
+    Py_ssize_t height, width, x, y, columns;
     int scalar;
 
     (void)module;
     if (!PyArg_ParseTuple(args, "OOnnnnnp:mask_to_packed", &target, &object, &height, &width, &x,
-                          &y, &columns, &scalar) ||
-        mask_arguments(object, &view, &logits, &window, height, width) < 0)
+                          &y, &columns, &scalar))
         return NULL;
-    if (whole_mask(target, &packed, 1) < 0)
-        goto release_logits;
-    if (!own_memory("packed", &packed, "logits", &view) ||
-        read_packed_window(&window, &packed, height, width, x, y, columns) < 0 ||
-        fill_rows(mask_to_packed, &packed, &logits, &window, scalar) < 0)
-        goto release_packed;
-    result = Py_NewRef(Py_None);
-release_packed:
-    PyBuffer_Release(&packed);
-release_logits:
-    PyBuffer_Release(&view);
-    return result;
+    return fill_target(mask_to_packed, "packed", target, object, height, width, x, y, &columns,
+                       scalar);
 }
 
 /* ------------------------------ mask_measure ------------------------------ */

@@ -5,14 +5,17 @@ SAM3_EDGE_REQUIRE_ALL=1, which `.ci/run` sets, such a skip is a failure.
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from sam3_edge.engines.cuda_device import open_device
-from sam3_edge.errors import EngineError
+from sam3_edge.errors import EngineError, SourceError
+from sam3_edge.runtime.gstreamer.load import load_gst, load_gst_part
+from tests.runtime.sources.rtsp_server import RtspServer, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 # The machine may be busy: how long an example takes is no result.
@@ -35,6 +38,23 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"expected the shared data in {folder}, found no such folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def gst() -> ModuleType:
+    """GStreamer for this Python; skips where the distribution's packages are missing."""
+    try:
+        load_gst_part("GstRtspServer")
+        return load_gst()
+    except SourceError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def rtsp_server(gst: ModuleType) -> Iterator[RtspServer]:
+    """A real one on loopback, 320 x 240 at 30 a second in H.264, that may be killed and started."""
+    with serving() as server:
+        yield server
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,33 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import pytest
-
-from sam3_edge.errors import SourceError
-from sam3_edge.runtime.gstreamer.load import load_gst, load_gst_part
-from tests.runtime.sources.rtsp_server import RtspServer, serving
+from tests.runtime.sources.rtsp_server import RtspServer
 
 PATIENCE_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def gst() -> ModuleType:
-    try:
-        load_gst_part("GstRtspServer")
-        return load_gst()
-    except SourceError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def camera(gst: ModuleType) -> Iterator[RtspServer]:
-    with serving() as server:
-        yield server
 
 
 class Run:
@@ -67,12 +46,14 @@ class Run:
         return self._process.returncode, out, err
 
 
-def test_a_camera_goes_and_comes_back(stand_in: Path, tmp_path: Path, camera: RtspServer) -> None:
-    run = Run(stand_in, tmp_path, "--source", camera.url)
+def test_a_camera_goes_and_comes_back(
+    stand_in: Path, tmp_path: Path, rtsp_server: RtspServer
+) -> None:
+    run = Run(stand_in, tmp_path, "--source", rtsp_server.url)
     run.wait_for("ok", 10)
-    camera.kill()
+    rtsp_server.kill()
     run.wait_for("reconnecting")
-    camera.start()
+    rtsp_server.start()
     run.wait_for("recovered")
     before = len(run.lines())
     run.wait_for("ok", 20)
@@ -90,10 +71,12 @@ def test_a_camera_goes_and_comes_back(stand_in: Path, tmp_path: Path, camera: Rt
     assert (states[0], states[-1]) == ("lost", "recovered")
 
 
-def test_it_gives_up_only_when_told(stand_in: Path, tmp_path: Path, camera: RtspServer) -> None:
-    run = Run(stand_in, tmp_path, "--source", camera.url, "--retries", "1")
+def test_it_gives_up_only_when_told(
+    stand_in: Path, tmp_path: Path, rtsp_server: RtspServer
+) -> None:
+    run = Run(stand_in, tmp_path, "--source", rtsp_server.url, "--retries", "1")
     run.wait_for("ok", 3)
-    camera.kill()
+    rtsp_server.kill()
     status, _, err = run.ended()
     assert status == 1
     assert "given up after 1 attempt to connect again" in err
@@ -102,11 +85,13 @@ def test_it_gives_up_only_when_told(stand_in: Path, tmp_path: Path, camera: Rtsp
 
 
 def test_it_can_be_stopped_while_the_camera_is_away(
-    stand_in: Path, tmp_path: Path, camera: RtspServer
+    stand_in: Path, tmp_path: Path, rtsp_server: RtspServer
 ) -> None:
-    run = Run(stand_in, tmp_path, "--source", camera.url, "--source", "demo", "--frames", "100000")
+    run = Run(
+        stand_in, tmp_path, "--source", rtsp_server.url, "--source", "demo", "--frames", "100000"
+    )
     run.wait_for("ok", 10)
-    camera.kill()
+    rtsp_server.kill()
     run.wait_for("lost")
     count = sum(line["source"] == "demo" for line in run.lines())
     run.wait_for("ok", count + 30)  # the other source goes on
