@@ -6,7 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "kernels.h"
+#include "kernels_rle.h"
 #include "kernels_preprocess.h"
 
 /* ------------------------------ buffers ------------------------------ */

@@ -1,4 +1,4 @@
-/* Python's door to kernels.c: masks as text. */
+/* Python's door to kernels_rle.h: masks as text. */
 #include "_kernels.h"
 
 /* ------------------------------ text ------------------------------ */

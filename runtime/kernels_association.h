@@ -3,7 +3,7 @@
 #ifndef SAM3_EDGE_KERNELS_ASSOCIATION_H
 #define SAM3_EDGE_KERNELS_ASSOCIATION_H
 
-#include "kernels.h"
+#include "kernels_rle.h"
 
 /* Set pixels start <= k < stop, counted column by column. */
 typedef struct {

@@ -14,7 +14,7 @@
 #ifndef SAM3_EDGE_KERNELS_MASKS_H
 #define SAM3_EDGE_KERNELS_MASKS_H
 
-#include "kernels.h"
+#include "kernels_rle.h"
 
 /* Sides of logits and of frames, so that products of three sides and weights stay exact. */
 #define MASK_MAX_SIDE ((size_t)1 << 20)

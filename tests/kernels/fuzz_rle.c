@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "kernels_rle.h"
 #include "kernels_association.h"
 
 static void check(int condition)

@@ -1,12 +1,12 @@
-/* Kernels of the data path. No Python, no allocation, no globals: outputs, inputs, sizes.
+/* Masks as text. No Python, no allocation, no globals: outputs, inputs, sizes.
  *
  * COCO's run-length encoding: the lengths of alternating runs of zeros and ones of a mask read
  * column by column, starting with zeros (the first run may be empty). As text every length is
  * written in groups of five bits, least significant first, sign in the last group's bit 4,
  * bit 5 = another group follows, plus '0'; from the fourth length on the difference to the
  * length two before is written instead. */
-#ifndef SAM3_EDGE_KERNELS_H
-#define SAM3_EDGE_KERNELS_H
+#ifndef SAM3_EDGE_KERNELS_RLE_H
+#define SAM3_EDGE_KERNELS_RLE_H
 
 #include <stddef.h>
 #include <stdint.h>
