@@ -24,10 +24,10 @@ from sam3_edge.export.tolerances import (
 class Measured:
     """What a verification saw.
 
-    reference: what was compared with. images: how many; pictures: what they are. outputs: by "graph.output", in the order of the data path. without_twin: share of the
-    decoder's queries, 0..1, see `query_twins`. extra: share of the engine's detections that the
-    reference has not. finite: whether all the whole chain gave was. ap, reference_ap: None
-    without annotations.
+    reference: what was compared with. images: how many; pictures: what they are. outputs: by
+    "graph.output", in the order of the data path. without_twin: share of the decoder's queries,
+    0..1, see `query_twins`. extra: share of the engine's detections that the reference has not.
+    finite: whether all the whole chain gave was. ap, reference_ap: None without annotations.
     """
 
     reference: str

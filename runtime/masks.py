@@ -12,8 +12,9 @@ _Box = tuple[float, float, float, float]
 def logits_to_mask(
     logits: NDArray[np.float32], size: tuple[int, int], box: _Box | None = None
 ) -> Mask:
-    """The mask as bits. logits: (h, w) float32, over the whole frame, sides of 1 to 2**20. size: (H, W) of the frame.
+    """The mask as bits.
 
+    logits: (h, w) float32, over the whole frame, sides of 1 to 2**20. size: (H, W) of the frame.
     box: xyxy pixels of the frame; nothing outside it is set. None: anywhere in the frame.
     Equivalent to `interpolate(logits, size, mode="bilinear", align_corners=False) > 0`; around a
     NaN nothing is set. Raises ValueError for another shape or type.

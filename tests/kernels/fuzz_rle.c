@@ -1,5 +1,6 @@
 /* libFuzzer target: whatever the text, nothing is read or written outside, what is refused writes
- * nothing, and the functions that count on runs agree with the decoded mask. First two bytes: the mask's sides; then the text. */
+ * nothing, and the functions that count on runs agree with the decoded mask. First two bytes: the
+ * mask's sides; then the text. */
 #include <stdlib.h>
 #include <string.h>
 

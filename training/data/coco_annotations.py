@@ -58,9 +58,9 @@ def read_coco(
 ) -> tuple[tuple[str, ...], tuple[Photo, ...]]:
     """Category names, and photos, which lie in `images`; None: beside the file or in its images/.
 
-    Categories whose names a prompt cannot tell apart are one phrase. Raises DatasetError that counts the faults and quotes
-    the first; skip_faulty leaves out annotations and photos with one, and raises only where
-    nothing is left.
+    Categories whose names a prompt cannot tell apart are one phrase. Raises DatasetError that
+    counts the faults and quotes the first; skip_faulty leaves out annotations and photos with one,
+    and raises only where nothing is left.
     """
     log = FaultLog()
     phrases, photos = _read(path, images, log)

@@ -91,7 +91,8 @@ class SegmentationHead(nn.Module):
         image_index: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         """queries (N, Q, C) and their boxes (N, Q, 4) cxcywh, maps of the B pictures, fused tokens
-        (N, s*s, C), prompt (N, K, C) and its bias -> instance logits (N, Q, 4s, 4s), semantic logits (N, 1, 4s, 4s) or None.
+        (N, s*s, C), prompt (N, K, C) and its bias -> instance logits (N, Q, 4s, 4s), semantic
+        logits (N, 1, 4s, 4s) or None.
         """
         pixel_index = image_index
         if self.pixels_from == "encoder":
