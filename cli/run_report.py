@@ -1,6 +1,7 @@
 """What `sam3-edge run` tells the person in front of it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sam3_edge.runtime.results import FrameResult, Timing
+from sam3_edge.runtime.sinks.places import cannot_write
 from sam3_edge.runtime.source_event import SourceEvent
 from sam3_edge.runtime.tally import Summary, Tally
 
@@ -63,7 +65,7 @@ class RunReport:
         """A loss, once; not every attempt to come back."""
         if event.state == "lost":
             again = "the others go on" if event.final else "trying to connect again"
-            click.echo(f"sam3-edge: warning: {event.reason}; {again}", err=True)
+            warn(f"{event.reason}; {again}")
 
     def finish(self, written: Sequence[str | None], *, live: bool, unwritten: int) -> None:
         """live: a camera: age and loss matter. unwritten: results that slow sinks have lost."""
@@ -76,7 +78,25 @@ class RunReport:
             self._say(line)
 
     def _say(self, line: str) -> None:
-        click.echo(line, err=self._to_stderr)
+        if self._to_stderr:
+            _say_aside(line)
+            return
+        try:
+            click.echo(line)
+        except BrokenPipeError:
+            raise  # whoever read it has seen enough: click ends without a word
+        except OSError as error:
+            raise cannot_write("standard output", error) from error
+
+
+def warn(message: str) -> None:
+    _say_aside(f"sam3-edge: warning: {message}")
+
+
+def _say_aside(line: str) -> None:
+    """A log that is full or closed is no reason to stop looking, and there is nobody to tell."""
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def found_text(result: FrameResult) -> str:
@@ -85,7 +105,7 @@ def found_text(result: FrameResult) -> str:
     for index, text in enumerate(result.prompts):
         scores = found.scores[found.prompt_index == index]
         best = f" (best {scores[0]:.2f})" if len(scores) else ""
-        words.append(f"{text} {len(scores)}{best}")
+        words.append(f"{_shown(text)} {len(scores)}{best}")
     return ", ".join(words)
 
 
@@ -101,22 +121,27 @@ def summary_lines(summary: Summary, written: Sequence[str]) -> list[str]:
 
 
 def live_lines(summary: Summary, live: bool, unwritten: int) -> list[str]:
-    if not live or summary.age_ms is None:
-        return []
-    dropped = "1 frame" if summary.dropped == 1 else f"{summary.dropped} frames"
-    lines = [f"median age of a result {summary.age_ms:.0f} ms; {dropped} dropped"]
+    lines = []
+    if live and summary.age_ms is not None:
+        dropped = "1 frame" if summary.dropped == 1 else f"{summary.dropped} frames"
+        lines.append(f"median age of a result {summary.age_ms:.0f} ms; {dropped} dropped")
     if unwritten:
-        lines.append(f"{unwritten} results were not written: an output is slower than the camera")
+        lines.append(f"{unwritten} results were not written: an output is slower than the source")
     return lines
 
 
 def _objects_text(summary: Summary) -> str:
     """An object stays for many frames: their mean says more than their sum."""
     if summary.frames <= 1:
-        counts = [f"{text} {count}" for text, count in summary.objects.items()]
+        counts = [f"{_shown(text)} {count}" for text, count in summary.objects.items()]
         return f"objects found: {', '.join(counts)}"
-    means = [f"{text} {n / summary.frames:.1f}" for text, n in summary.objects.items()]
+    means = [f"{_shown(text)} {n / summary.frames:.1f}" for text, n in summary.objects.items()]
     return f"objects found a frame: {', '.join(means)}"
+
+
+def _shown(text: str) -> str:
+    """A terminal would obey control characters."""
+    return text if text.isprintable() else repr(text)
 
 
 def _timing_text(timing: Timing) -> str:

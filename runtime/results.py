@@ -75,7 +75,7 @@ def json_line(result: FrameResult) -> str:
         },
         "detections": _objects(found, result.prompts),
     }
-    return json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return one_line(line)
 
 
 def event_line(event: SourceEvent) -> str:
@@ -89,7 +89,13 @@ def event_line(event: SourceEvent) -> str:
         "attempt": event.attempt,
         "final": event.final,
     }
-    return json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return one_line(line)
+
+
+def one_line(line: dict[str, object]) -> str:
+    """JSON without its end. A file's name may hold bytes that are no UTF-8: question marks then."""
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _objects(found: Detections, prompts: Sequence[str]) -> list[dict[str, object]]:

@@ -36,12 +36,18 @@ class ImagesSink:
         picture = self._canvas.draw(result)
         _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         path = self._folder / f"frame_{result.frame.index:06d}.jpg"
-        try:
-            path.write_bytes(encoded.tobytes())
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise cannot_write(path, error) from error
+        self._replace(path, encoded.tobytes())
         self._count += 1
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        """Whole, or not at all: what is there already stays until then."""
+        half = path.with_name(f".{path.name}.half")
+        try:
+            half.write_bytes(content)
+            half.replace(path)
+        except OSError as error:
+            half.unlink(missing_ok=True)
+            raise cannot_write(path, error) from error
 
     def tell(self, event: SourceEvent) -> None:
         pass

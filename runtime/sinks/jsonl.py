@@ -2,10 +2,12 @@
 
 import io
 import os
+import select
 import stat
 import sys
 from pathlib import Path
 
+from sam3_edge.errors import SinkError
 from sam3_edge.runtime.results import FrameResult, event_line, json_line
 from sam3_edge.runtime.sinks.places import cannot_write, check_file_place
 from sam3_edge.runtime.source_event import SourceEvent
@@ -19,15 +21,17 @@ class JsonlSink:
     in_callers_thread = False
 
     def __init__(self, path: str) -> None:
-        """path: a file, which is replaced at the first frame, or "-"."""
+        """path: a file, which is replaced at the first frame, or "-". Raises SinkError."""
         self.name = "standard output" if path == "-" else path
         self._path = Path(path)
         self._to_stdout = path == "-"
         self._stream: io.FileIO | None = None
         self._lines = 0
-        self._bytes = 0
+        self._bytes = 0  # of the line at hand, what was written
         if not self._to_stdout:
             check_file_place(self._path)
+        elif sys.stdout is None:
+            raise SinkError("cannot write standard output: it is closed; name a file instead")
 
     @property
     def written(self) -> str | None:
@@ -53,9 +57,8 @@ class JsonlSink:
             self._write(self._stream, line)
         except OSError as error:
             self._drop_half_line()
-            raise cannot_write(self._path, error) from error
+            raise cannot_write(self.name, error) from error
         self._lines += 1
-        self._bytes += len(line)
 
     def _open(self) -> io.FileIO:
         if self._to_stdout:
@@ -63,13 +66,25 @@ class JsonlSink:
         return io.FileIO(self._path, "wb")
 
     def _write(self, stream: io.FileIO, line: bytes) -> None:
-        rest = memoryview(line)
-        while rest:
-            rest = rest[stream.write(rest) or 0 :]
+        self._bytes = 0
+        while self._bytes < len(line):
+            count = stream.write(memoryview(line)[self._bytes :])
+            if count is None:  # a pipe that whoever shares it has set not to block
+                _wait_for_room(stream)
+            else:
+                self._bytes += count
 
     def _drop_half_line(self) -> None:
         """A full disk takes as much of a line as fits."""
-        if self._stream is not None and not self._to_stdout:
-            number = self._stream.fileno()
-            if stat.S_ISREG(os.fstat(number).st_mode):
-                os.ftruncate(number, self._bytes)
+        if self._stream is None or not stat.S_ISREG(os.fstat(self._stream.fileno()).st_mode):
+            return
+        end = self._stream.tell()
+        if os.fstat(self._stream.fileno()).st_size == end:  # others may write to standard output
+            self._stream.seek(end - self._bytes)
+            self._stream.truncate()
+
+
+def _wait_for_room(stream: io.FileIO) -> None:
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    poll.poll()

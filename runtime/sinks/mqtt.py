@@ -1,6 +1,5 @@
 """One JSON line a frame to an MQTT broker, under a topic of its own for every source."""
 
-import json
 import secrets
 import socket
 import ssl
@@ -10,7 +9,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from sam3_edge.errors import SinkError
-from sam3_edge.runtime.results import SCHEMA, FrameResult, event_line, json_line
+from sam3_edge.runtime.results import SCHEMA, FrameResult, event_line, json_line, one_line
 from sam3_edge.runtime.sinks.mqtt_address import MqttAddress
 from sam3_edge.runtime.sinks.outage import Outage
 from sam3_edge.runtime.source_event import SourceEvent
@@ -55,10 +54,11 @@ class MqttSink:
         self._lines = 0
         self._is_online = self._is_new = self._is_stuck = self._is_closed = False
         self._refusal = ""
+        self._ending = ""  # in brackets: how the last connection ended
         self._answered = Event()
         self._client = _client(address, first_wait_s)
         self._client.on_connect = lambda *told: self._connected(told[3])
-        self._client.on_disconnect = lambda *_: self._disconnected()
+        self._client.on_disconnect = lambda *told: self._disconnected(told[3])
         self._start()
 
     @property
@@ -77,7 +77,10 @@ class MqttSink:
         self._renew_states()
         if not self._is_online:
             self._settle()
-            self._outage.lose(self._refusal or "it is away")
+            if self._refusal:
+                self._outage.lose(f"it refuses us ({self._refusal})", refused=True)
+            else:
+                self._outage.lose(f"it is away{self._ending}")
         elif not self._has_room():
             self._outage.lose("it takes no more")
         else:
@@ -186,8 +189,8 @@ class MqttSink:
             self._is_online = True
         self._answered.set()
 
-    def _disconnected(self) -> None:
-        self._is_online = False
+    def _disconnected(self, code: "ReasonCode") -> None:
+        self._is_online, self._ending = False, f" ({code})"
         self._answered.set()
 
 
@@ -221,5 +224,4 @@ def _wait_for(message: "MQTTMessageInfo") -> None:
 
 
 def _state_line(source: str, state: str, utc_ns: int) -> str:
-    line = {"schema": SCHEMA, "source": source, "state": state, "utc_ns": utc_ns}
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    return one_line({"schema": SCHEMA, "source": source, "state": state, "utc_ns": utc_ns})

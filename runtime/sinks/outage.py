@@ -17,14 +17,18 @@ class Outage:
         self._name = name
         self._warn = warn
         self._clock = clock
-        self._is_on = False
+        self._is_on = self._told_refusal = False
         self._back_since_s: float | None = None
         self._num_lost_now = 0
         self.num_lost = 0
 
-    def lose(self, reason: str, count: int = 1) -> None:
-        """`count` results cannot be delivered. The first reason of an outage is the one told."""
-        if not self._is_on:
+    def lose(self, reason: str, count: int = 1, *, refused: bool = False) -> None:
+        """`count` results cannot be delivered. The first reason of an outage is the one told.
+
+        refused: the partner itself says why, which is told also where it was only away before.
+        """
+        if not self._is_on or (refused and not self._told_refusal):
+            self._told_refusal = refused
             self._warn(f"{self._name}: {reason}; results are dropped until it is back")
         self._is_on, self._back_since_s = True, None
         self._num_lost_now += count
@@ -46,4 +50,5 @@ class Outage:
         if self._back_since_s is None:
             return
         self._warn(f"{self._name}: it is back; results lost: {self._num_lost_now}")
-        self._is_on, self._back_since_s, self._num_lost_now = False, None, 0
+        self._is_on = self._told_refusal = False
+        self._back_since_s, self._num_lost_now = None, 0

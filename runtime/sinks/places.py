@@ -1,5 +1,6 @@
 """Is there room, and may we write? Asked before an engine is loaded."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def check_file_place(path: Path) -> None:
         if path.is_dir():
             raise SinkError(f"{path}: expected a file to write, got a folder; add a file name")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_socket():
+            raise SinkError(
+                f"{path}: expected a file to write, got a socket; unix:{path} writes to it"
+            )
+        if path.is_fifo():
+            return  # opening it waits for its reader
         existed = path.exists()
         path.open("ab").close()
         if not existed:
@@ -44,7 +51,9 @@ def check_free_space(path: Path) -> None:
         )
 
 
-def cannot_write(path: Path, error: OSError) -> SinkError:
-    return SinkError(
-        f"cannot write {path}: {error.strerror or error}; check the path, free space and permissions"
-    )
+def cannot_write(where: Path | str, error: OSError) -> SinkError:
+    """where: the path, or what messages call it."""
+    remedy = "check the path, free space and permissions"
+    if error.errno == errno.EPIPE:
+        remedy = "whoever read it has gone"
+    return SinkError(f"cannot write {where}: {error.strerror or error}; {remedy}")

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from sam3_edge.runtime.results import FrameResult, json_line
+from sam3_edge.runtime.results import FrameResult, event_line, json_line
 from sam3_edge.runtime.rle import decode_rle
+from sam3_edge.runtime.source_event import SourceEvent
 
 
 def test_the_documented_schema_and_nothing_else(make_result: Callable[..., FrameResult]) -> None:
@@ -43,3 +45,26 @@ def test_masks_come_back_whole(make_result: Callable[..., FrameResult]) -> None:
     ):
         decoded = decode_rle(tuple(found["mask"]["size"]), found["mask"]["counts"])
         np.testing.assert_array_equal(decoded, mask.full())
+
+
+def test_what_happened_to_a_source() -> None:
+    event = SourceEvent(source="cam", state="lost", reason='"gone"\n', attempt=2, utc_ns=5)
+    line = event_line(event)
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "schema": 1,
+        "source": "cam",
+        "state": "lost",
+        "utc_ns": 5,
+        "reason": '"gone"\n',
+        "attempt": 2,
+        "final": False,
+    }
+
+
+def test_any_name_of_a_file_is_a_line_of_utf8(make_result: Callable[..., FrameResult]) -> None:
+    result = make_result()
+    for name, shown in (("caf\udce9/\n.mp4", "caf?/\n.mp4"), ("мо́ре 🐟", "мо́ре 🐟")):
+        line = json_line(replace(result, frame=replace(result.frame, source=name)))
+        assert json.loads(line.encode("utf-8"))["source"] == shown
+        assert "\n" not in line

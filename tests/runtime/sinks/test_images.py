@@ -37,3 +37,25 @@ def test_a_folder_that_vanishes(tmp_path: Path, make_result: Make) -> None:
     (tmp_path / "out").rmdir()
     with pytest.raises(SinkError, match=r"cannot write .*frame_000000\.jpg: No such file"):
         sink.write(make_result())
+
+
+def test_a_disk_that_fills(small_disk: Callable[[int], Path], make_result: Make) -> None:
+    """What is there stays, also a picture of an earlier run, and no half one is left."""
+    folder = small_disk(2**20)
+    sink = ImagesSink(folder)
+    earlier = [folder / f"frame_{index:06d}.jpg" for index in range(40)]
+    for path in earlier:
+        path.write_bytes(b"earlier")
+
+    def fill() -> None:
+        for index in range(40):
+            sink.write(make_result(index, size=(300, 300)))
+
+    with pytest.raises(SinkError, match=r"cannot write .*frame_\d+\.jpg: No space left on device"):
+        fill()
+    sink.close()
+    assert sorted(folder.iterdir()) == earlier
+    new = [path for path in earlier if path.read_bytes() != b"earlier"]
+    assert sink.written == f"{folder} ({len(new)} pictures)"
+    assert new == earlier[: len(new)]
+    assert all(cv2.imread(str(path)) is not None for path in new)

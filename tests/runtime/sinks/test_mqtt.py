@@ -56,6 +56,7 @@ def test_every_source_has_its_topic(broker: Broker, make_result: Make) -> None:
             sink.write(make_result(index))
         sink.write(of_source(make_result(), "rtsp://host/a+b#c"))
         sink.write(of_source(make_result(), "state"))
+        sink.write(of_source(make_result(), "a name\udcff.mp4"))
         sink.close()
         sink.close()
         wait_until(lambda: ear.of("reef/1/state") == ["online", "offline"])
@@ -63,8 +64,10 @@ def test_every_source_has_its_topic(broker: Broker, make_result: Make) -> None:
         other = json.loads(ear.of("reef/1/rtsp:_host_a_b_c")[0])
         assert other["source"] == "rtsp://host/a+b#c"
         assert len(ear.of("reef/1/state_")) == 1
+        for topic in ("reef/1/a name_.mp4", "reef/1/a name_.mp4/state"):
+            assert json.loads(ear.of(topic)[0])["source"] == "a name?.mp4"
     assert told == []
-    assert sink.written == f"mqtt://{HOST}:{broker.port}/reef/1 (52 messages)"
+    assert sink.written == f"mqtt://{HOST}:{broker.port}/reef/1 (53 messages)"
 
 
 def test_states_are_kept_for_who_comes_later(broker: Broker, make_result: Make) -> None:
@@ -206,6 +209,54 @@ def test_a_login(tmp_path: Path, make_result: Make) -> None:
             ) as caught:
                 sink_to(broker, [], login)
             assert "wrong" not in str(caught.value)
+
+
+def test_a_password_that_is_changed_meanwhile(tmp_path: Path, make_result: Make) -> None:
+    passwords = tmp_path / "passwords"
+    change = [program("mosquitto_passwd"), "-b", "-c", str(passwords), "me"]
+    subprocess.run([*change, "old"], check=True, capture_output=True)
+    told: list[str] = []
+    with broking(tmp_path, f"password_file {passwords}") as broker:
+        sink = sink_to(broker, told, "me:old@")
+        sink.write(make_result())
+        broker.kill()
+        subprocess.run([*change, "new"], check=True, capture_output=True)
+        broker.start()
+        until_s = time.monotonic() + 20
+        while len(told) < 2:
+            assert time.monotonic() < until_s
+            sink.write(make_result())
+            time.sleep(0.01)
+        for _ in range(10):
+            sink.write(make_result())
+        sink.close()
+    away, refused = told
+    assert "results are dropped until it is back" in away
+    assert refused.startswith(f"{sink.name}: it refuses us (Not authorized); results are dropped")
+
+
+def test_a_result_that_is_too_large_is_lost_alone(tmp_path: Path, make_result: Make) -> None:
+    """The broker hangs up on it; the next connection goes on with the others."""
+    told: list[str] = []
+    big = replace(make_result(), prompts=("f" * 5000, "crab"))
+    with broking(tmp_path, "max_packet_size 2000") as broker, hearing(broker) as ear:
+        sink = sink_to(broker, told)
+        sink.write(make_result(0))
+        sink.write(big)
+        index = 1
+        until_s = time.monotonic() + 20
+        while len(told) < 2:
+            assert time.monotonic() < until_s
+            sink.write(make_result(index))
+            index += 1
+            time.sleep(0.01)
+        sink.close()
+        wait_until(lambda: ear.of("reef/1/state")[-1:] == ["offline"])
+        frames = [json.loads(line)["frame"] for line in ear.of("reef/1/test")]
+    assert frames[0] == 0
+    assert frames[1:] == list(range(frames[1], index))
+    assert "it is away (" in told[0] or "the connection broke" in told[0]
+    assert told[1].startswith(f"{sink.name}: it is back; results lost: ")
 
 
 _CERTIFICATE = [

@@ -45,3 +45,20 @@ def test_one_that_comes_and_goes_at_once_was_not_back() -> None:
     outage.lose("refused")
     outage.end()
     assert len(told) == 1  # nothing came through
+
+
+def test_what_the_partner_itself_says_is_told_too_and_once() -> None:
+    told: list[str] = []
+    clock = Clock()
+    outage = Outage("there", told.append, clock)
+    for _ in range(2):
+        told.clear()
+        outage.lose("away")
+        for _ in range(3):
+            outage.lose("wrong password", refused=True)
+            outage.lose("away")
+        assert [text.split(";")[0] for text in told] == ["there: away", "there: wrong password"]
+        outage.delivered()
+        clock.now_s += STEADY_S
+        assert outage.delivered()
+        assert told[-1] == "there: it is back; results lost: 7"
