@@ -12,13 +12,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from threading import Thread
 
 from sam3_edge.engines.backend import Backend
-from sam3_edge.errors import Sam3EdgeError, SourceError
+from sam3_edge.errors import SourceError
 from sam3_edge.runtime.capture import Capture
 from sam3_edge.runtime.captures import Captures
 from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.handover import Handover
 from sam3_edge.runtime.one_frame import InFlight, Request, finish, submit
-from sam3_edge.runtime.outlet import Outlet, give
+from sam3_edge.runtime.outlets import Outlets
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.sinks import Sink, WindowClosed
@@ -80,24 +80,21 @@ def deliver(
     on_result: Callable[[FrameResult], None],
     *,
     on_event: Callable[[SourceEvent], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
     live: bool = False,
     should_stop: Callable[[], bool] = never,
 ) -> int:
     """Give every result to every sink and to `on_result`, every event to every sink and `on_event`;
-    those two run here. Close the sinks whatever happens. Returns how many results slow sinks of a
-    live source have lost.
+    those two run here. Close the sinks whatever happens. Returns how many results slow sinks have
+    lost. `warn`: told of a sink that fails while others go on.
 
-    Ctrl-C and a closed window end it as the last frame does. Raises SinkError, and what `results`
-    raises; of several errors the first.
+    Ctrl-C and a closed window end it as the last frame does. Raises SinkError where a sink failed,
+    after the last frame if another went on, and what `results` raises.
     """
-    outlets = [Outlet(sink, latest_wins=live) for sink in sinks if not sink.in_callers_thread]
-    here = [sink for sink in sinks if sink.in_callers_thread]
+    outlets = Outlets(sinks, live=live, warn=warn)
     try:
         for result in results:
-            for outlet in outlets:
-                outlet.put(result, should_stop)
-            for sink in here:
-                give(sink, result)
+            outlets.put(result, should_stop)
             if isinstance(result, SourceEvent):
                 on_event(result)
             else:
@@ -105,12 +102,10 @@ def deliver(
     except (KeyboardInterrupt, WindowClosed):
         pass
     except BaseException:
-        _close([*outlets, *here])  # the first error is the one to tell
+        outlets.close_after_error()
         raise
-    errors = _close([*outlets, *here])
-    if errors:
-        raise errors[0]
-    return sum(outlet.num_dropped for outlet in outlets)
+    outlets.close()
+    return outlets.num_dropped
 
 
 def _inferred(
@@ -163,13 +158,3 @@ def _finished(in_flight: InFlight | None, capture: Capture | Captures) -> Iterat
         capture.drop(result.frame)
         return
     yield result
-
-
-def _close(places: Sequence[Outlet | Sink]) -> list[Sam3EdgeError]:
-    errors = []
-    for place in places:
-        try:
-            place.close()
-        except Sam3EdgeError as error:
-            errors.append(error)
-    return errors

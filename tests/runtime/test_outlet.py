@@ -24,6 +24,7 @@ class GatedSink:
 
     def __init__(self) -> None:
         self.indices: list[int] = []
+        self.states: list[str] = []
         self.closed = 0
         self.events: list[SourceEvent] = []
         self.gate, self.entered = Event(), Event()
@@ -32,6 +33,7 @@ class GatedSink:
         self.entered.set()
         assert self.gate.wait(PATIENCE_S)
         self.indices.append(result.frame.index)
+        self.states.append(result.frame.state)
 
     def tell(self, event: SourceEvent) -> None:
         self.events.append(event)
@@ -59,7 +61,9 @@ def test_a_slow_sink_of_a_camera_gets_the_newest(make_result: MakeResult) -> Non
 
 
 def test_what_happened_to_a_source_is_never_dropped(make_result: MakeResult) -> None:
-    lost = SourceEvent(source="camera:0", state="lost", reason="cable", attempt=0, utc_ns=1)
+    lost = SourceEvent(
+        source=make_result(0).frame.source, state="lost", reason="cable", attempt=0, utc_ns=1
+    )
     sink = GatedSink()
     outlet = Outlet(sink, latest_wins=True)
     outlet.put(make_result(0), never)
@@ -70,6 +74,7 @@ def test_what_happened_to_a_source_is_never_dropped(make_result: MakeResult) -> 
     sink.gate.set()
     outlet.close()
     assert sink.events == [lost]
+    assert sink.states == ["ok", "recovered", "ok", "ok", "ok"]  # the first there was room for
 
 
 def test_who_draws_nothing_gets_no_picture(make_result: MakeResult) -> None:
@@ -138,3 +143,51 @@ def test_nothing_to_write_still_closes() -> None:
     sink = GatedSink()
     Outlet(sink, latest_wins=False).close()
     assert sink.closed == 1
+
+
+def test_one_that_hangs_at_its_end_is_named(make_result: MakeResult) -> None:
+    class HangsAtTheEnd(GatedSink):
+        def close(self) -> None:
+            assert self.gate.wait(PATIENCE_S)
+
+    class Writing(HangsAtTheEnd):
+        def write(self, result: FrameResult) -> None:
+            self.indices.append(result.frame.index)
+
+    sink = Writing()
+    outlet = Outlet(sink, latest_wins=True, stuck_s=0.05)
+    outlet.put(make_result(0), never)
+    with pytest.raises(SinkError, match=r"slow\.jsonl: expected it to take the last results"):
+        outlet.close()
+    assert sink.indices == [0]
+    sink.gate.set()
+
+
+def test_one_that_is_slow_is_told_once(make_result: MakeResult) -> None:
+    told: list[str] = []
+    sink = GatedSink()
+    outlet = Outlet(sink, latest_wins=True, warn=told.append)
+    for index in range(300):
+        outlet.put(make_result(index), never)
+        assert len(told) == (outlet.num_dropped >= 50)
+    sink.gate.set()
+    outlet.close()
+    assert told == ["slow.jsonl: slower than the source; what it has no time for is left out"]
+
+
+def test_one_that_is_stuck_is_told_once_and_waited_for_when_alone(make_result: MakeResult) -> None:
+    told: list[str] = []
+    sink = GatedSink()
+
+    def warn(message: str) -> None:
+        told.append(message)
+        sink.gate.set()
+
+    outlet = Outlet(sink, latest_wins=False, warn=warn, stuck_s=0.05)
+    for index in range(20):
+        outlet.put(make_result(index), never)
+    outlet.close()
+    assert sink.indices == list(range(20))
+    assert told == [
+        "slow.jsonl: no result taken for 0.05 s; check whoever reads it; waiting for it"
+    ]

@@ -244,6 +244,17 @@ def test_a_broken_source_loses_no_result(frames: Frames, request_of_two: Request
         next(results)
 
 
+def test_a_picture_that_cannot_be_resized_loses_no_result(
+    make_frame: Callable[..., Frame], request_of_two: Request
+) -> None:
+    listed = [make_frame(0), make_frame(1), make_frame(2, size=(1, 40_000)), make_frame(3)]
+    backend = RecordedBackend([raw_output(i) for i in range(3)], image_size=28, d_model=4)
+    seen: list[FrameResult] = []
+    with pytest.raises(SourceError, match=r"test: frame 2 cannot be looked at: .* got 40000 to 28"):
+        seen.extend(detect(Capture(ListedSource(listed)), backend, request_of_two))
+    assert [result.frame.index for result in seen] == [0, 1]
+
+
 def test_an_engine_error_comes_through(frames: Frames, request_of_two: Request) -> None:
     outcomes: list[RawOutput | EngineError] = [raw_output(0), EngineError("out of memory")]
     backend = RecordedBackend(outcomes, image_size=28, d_model=4)
