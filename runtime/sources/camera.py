@@ -24,7 +24,7 @@ from sam3_edge.runtime.preprocess import FrameLayout, layout_of
 from sam3_edge.runtime.sources.pooled_reader import PooledReader
 from sam3_edge.runtime.sources.v4l2 import open_device, row_stride
 from sam3_edge.runtime.sources.v4l2_check import OpenDevice, ask_camera
-from sam3_edge.runtime.sources.v4l2_modes import RAW, CameraMode
+from sam3_edge.runtime.sources.v4l2_modes import RAW, CameraMode, choose_mode
 
 __all__ = ["CameraSource", "open_camera"]
 
@@ -159,17 +159,22 @@ def open_camera(
         fps=fps,
         pixel_format=pixel_format,
     )
+    if mode.fps is None:  # a driver that lists no rates may take one all the same
+        mode = replace(mode, fps=fps)
     capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
     try:
-        return _set_up(f"camera:{index_or_path}", path, capture, mode, device)
+        name = f"camera:{index_or_path}"
+        mode = _set_up(name, path, capture, mode)
+        _check_given(name, mode, width, height, pixel_format)
+        _check_rows(name, path, mode, device)
+        return CameraSource(name, capture, mode, path)
     except BaseException:
         capture.release()
         raise
 
 
-def _set_up(
-    name: str, path: str, capture: cv2.VideoCapture, mode: CameraMode, device: OpenDevice
-) -> CameraSource:
+def _set_up(name: str, path: str, capture: cv2.VideoCapture, mode: CameraMode) -> CameraMode:
+    """What the driver made of `mode`."""
     if not capture.isOpened():
         raise SourceError(
             f"{name}: expected a camera that opens, got none from {path}; check that no other "
@@ -180,15 +185,13 @@ def _set_up(
     capture.set(cv2.CAP_PROP_FRAME_HEIGHT, mode.height)
     if mode.fps is not None:  # a new format or size sets the rate anew: it comes last
         capture.set(cv2.CAP_PROP_FPS, mode.fps)
-    if mode.pixel_format in RAW:
+    taken = _taken(capture, mode)
+    if taken.pixel_format in RAW:
         capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
-    mode = _taken(capture, mode)
-    _check_rows(name, path, mode, device)
-    return CameraSource(name, capture, mode, path)
+    return taken
 
 
 def _taken(capture: cv2.VideoCapture, mode: CameraMode) -> CameraMode:
-    """What the driver made of it."""
     code = int(capture.get(cv2.CAP_PROP_FOURCC))
     rate = capture.get(cv2.CAP_PROP_FPS)
     return replace(
@@ -198,6 +201,17 @@ def _taken(capture: cv2.VideoCapture, mode: CameraMode) -> CameraMode:
         height=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
         fps=rate if 0 < rate <= 1000 else mode.fps,
     )
+
+
+def _check_given(
+    name: str, mode: CameraMode, width: int | None, height: int | None, pixel_format: str | None
+) -> None:
+    """Some drivers list what they do not do. Their rates are nominal, and no reason to refuse."""
+    try:
+        if width or height or pixel_format:
+            choose_mode([mode], width, height, pixel_format=pixel_format)
+    except SourceError as error:
+        raise SourceError(f"{name}: {error}, which is what its driver set; ask for that") from None
 
 
 def _check_rows(name: str, path: str, mode: CameraMode, device: OpenDevice) -> None:

@@ -1,6 +1,7 @@
 """Many pictures: those of a folder, or those a pattern matches, by name."""
 
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,21 +12,37 @@ from sam3_edge.runtime.sources.image import PICTURE_SUFFIXES, is_picture_name, p
 
 
 class FolderSource:
-    """Pictures may differ in size. The first is read when the source is opened."""
+    """Pictures may differ in size. One that cannot be read is left out, counted as dropped and told
+    when all others were shown. The first good one is read when the source is opened."""
 
     live = False
     may_reopen = False
     fps: float | None = None
 
     def __init__(self, name: str, paths: Sequence[Path]) -> None:
+        """Raises SourceError where none of the pictures can be read."""
         self.name = name
         self.num_frames: int | None = len(paths)
         self._paths = paths
-        picture_frame(paths[0], 0)
+        next(self.frames(), None)
 
     def frames(self) -> Iterator[Frame]:
-        for index, path in enumerate(self._paths):
-            yield picture_frame(path, index)
+        """Raises SourceError at the end where some could not be read."""
+        errors: list[SourceError] = []
+        for number, path in enumerate(self._paths):
+            try:
+                frame = picture_frame(path, number - len(errors), dropped=len(errors))
+            except SourceError as error:
+                errors.append(error)
+                continue
+            yield frame
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise SourceError(
+                f"{self.name}: expected {len(self._paths)} pictures, got {len(errors)} of them that "
+                f"cannot be read; the first: {errors[0]}"
+            )
 
     def stop(self) -> None:
         pass
@@ -52,11 +69,12 @@ def picture_files(folder: Path) -> list[Path]:
 
 def matching_files(pattern: str) -> list[Path]:
     """Every file the pattern matches, whatever its name ends in. Raises SourceError for none."""
-    found = [path for path in map(Path, glob.glob(pattern, recursive=True)) if path.is_file()]  # noqa: PTH207
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207
+    found = [Path(name) for name in names if os.path.isfile(name)]  # noqa: PTH113 -- whose folder is closed is none
     if not found:
         raise SourceError(
-            f"{pattern}: expected a pattern that matches pictures, found none; "
-            "quote it, so that the shell leaves it alone, and check the path"
+            f"{pattern}: expected a pattern that matches pictures, found none; check the path, and "
+            "that no quotes are part of it"
         )
     return sorted(found, key=_by_number)
 

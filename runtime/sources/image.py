@@ -13,6 +13,7 @@ from sam3_edge.errors import SourceError
 from sam3_edge.runtime.frame import Frame, bgr_frame
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MOST_BYTES = 1 << 30
 
 
 def is_picture_name(path: Path) -> bool:
@@ -41,7 +42,7 @@ class ImageSource:
         pass
 
 
-def picture_frame(path: Path, index: int) -> Frame:
+def picture_frame(path: Path, index: int, dropped: int = 0) -> Frame:
     """The picture as a frame of its own source. Raises SourceError."""
     image = read_picture(path)
     return bgr_frame(
@@ -51,12 +52,14 @@ def picture_frame(path: Path, index: int) -> Frame:
         time_s=0.0,
         captured_ns=time.monotonic_ns(),
         utc_ns=time.time_ns(),
+        dropped=dropped,
     )
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 BGR, turned upright as its EXIF data says. Raises SourceError."""
     try:
+        _check_file(path)
         content = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise SourceError(
@@ -65,8 +68,8 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     image = _decode(content) if len(content) else None
     if image is None:
         raise SourceError(
-            f"{path}: expected a picture, got {_seen(content)}; "
-            f"give a whole {', '.join(PICTURE_SUFFIXES)} file"
+            f"{path}: expected a picture, got {_seen(content)}; copy it again, or save it as "
+            "PNG or JPEG"
         )
     return image.astype(np.uint8, copy=False)
 
@@ -79,4 +82,18 @@ def _decode(content: NDArray[np.uint8]) -> NDArray[np.generic] | None:
 
 
 def _seen(content: NDArray[np.uint8]) -> str:
-    return f"{len(content)} bytes that are none" if len(content) else "an empty file"
+    if len(content) == 0:
+        return "an empty file"
+    return f"{len(content)} bytes that are none: cut off, damaged, too large or of another kind"
+
+
+def _check_file(path: Path) -> None:
+    """It is read whole: a disk image by another name would take all memory, a pipe would hang."""
+    if not path.is_file() and path.exists():
+        raise SourceError(f"{path}: expected a picture, got a folder, device or pipe; give a file")
+    num_bytes = path.stat().st_size
+    if num_bytes > _MOST_BYTES:
+        raise SourceError(
+            f"{path}: expected a picture of at most {_MOST_BYTES >> 20} MiB, got "
+            f"{num_bytes >> 20} MiB; check that it is one"
+        )

@@ -15,10 +15,13 @@ class PooledReader:
         self._shape: tuple[int, ...] | None = None
 
     def read(self) -> NDArray[np.uint8] | None:
-        """The next picture, (H, W, 3) uint8 BGR; None where there is none."""
+        """The next picture, (H, W, 3) uint8 BGR; None where there is none, or none to make of it."""
         # OpenCV fills what it is given where the size is right, and allocates where it is not.
         room = None if self._shape is None else PICTURES.take(self._shape, np.uint8)
-        there, image = self._capture.read(room)
+        try:
+            there, image = self._capture.read(room)
+        except cv2.error:  # a picture that it cannot convert
+            return None
         if not there:
             return None
         self._shape = image.shape

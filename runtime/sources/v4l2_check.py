@@ -50,13 +50,20 @@ def programs_with(path: str, proc: str = "/proc") -> str:
     found = []
     for process in sorted(Path(proc).glob("[0-9]*"), key=lambda each: int(each.name)):
         try:
-            links = [os.fspath(link.readlink()) for link in (process / "fd").iterdir()]
+            is_open = any(_link(each) == target for each in (process / "fd").iterdir())
             name = (process / "comm").read_text().strip()
         except OSError:  # gone meanwhile, or another user's
             continue
-        if target in links:
+        if is_open:
             found.append(f"{name} (process {process.name})")
     return ", ".join(found)
+
+
+def _link(path: Path) -> str | None:
+    try:
+        return os.fspath(path.readlink())
+    except OSError:  # closed meanwhile
+        return None
 
 
 def _capability(camera: str, path: str, control: Control) -> Capability:
@@ -65,10 +72,7 @@ def _capability(camera: str, path: str, control: Control) -> Capability:
     except OSError as error:
         if error.errno not in (errno.ENOTTY, errno.EINVAL):
             raise
-        raise SourceError(
-            f"{camera}: expected a video device, got {path}, which is none; "
-            "v4l2-ctl --list-devices shows what there is"
-        ) from error
+        raise SourceError(_no_device(camera, path)) from error
 
 
 def _check_captures(camera: str, path: str, device: Capability) -> None:
@@ -83,6 +87,13 @@ def _check_captures(camera: str, path: str, device: Capability) -> None:
     raise SourceError(
         f"{camera}: expected a camera, got {got} of {device.card!r}; its pictures come from "
         "another number, most often the one before: v4l2-ctl --list-devices"
+    )
+
+
+def _no_device(camera: str, path: str) -> str:
+    return (
+        f"{camera}: expected a video device, got {path}, which is none; "
+        "v4l2-ctl --list-devices shows what there is"
     )
 
 
@@ -102,21 +113,25 @@ def _told(camera: str, path: str, error: OSError) -> str:
             f"{camera}: expected a camera, found none that opens: {there}; "
             "check that it is plugged in, or try --source demo"
         )
+    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+        return _no_device(camera, path)
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
             f"{camera}: expected a camera that this user may open, got {path}: "
-            f"{error.strerror}; join its group: sudo usermod -aG {_group(path)} $USER, then log "
-            "in again"
+            f"{error.strerror}; {_access_advice(path)}"
         )
     if error.errno == errno.EBUSY:
         return _busy(camera, path)
     return f"{camera}: expected a camera, got {path}: {error.strerror}; unplug it and plug it in"
 
 
-def _group(path: str) -> str:
+def _access_advice(path: str) -> str:
     import grp
 
     try:
-        return grp.getgrgid(Path(path).stat().st_gid).gr_name
+        group = grp.getgrgid(Path(path).stat().st_gid).gr_name
     except (OSError, KeyError):
-        return "video"
+        group = "video"
+    if group in ("root", "nogroup"):  # as in containers; no group for a user to be in
+        return f"let all use it: sudo chmod a+rw {path}"
+    return f"join its group: sudo usermod -aG {group} $USER, then log in again"

@@ -4,7 +4,6 @@ import errno
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import TypeVar
 
 from sam3_edge.errors import SourceError
@@ -25,6 +24,7 @@ _USUAL_SIZES = ((320, 240), (640, 480), (800, 600), (1280, 720), (1920, 1080), (
 _USUAL_RATES = (5.0, 10.0, 15.0, 25.0, 30.0, 50.0, 60.0)
 _REACHED = 0.98  # 29.97 is 30
 _MOST_LISTED = 12
+_MOST_ANSWERS = 256  # of drivers that never say that it was the last
 _Structure = TypeVar("_Structure", v4l2.V4l2FormatDescription, v4l2.V4l2FrameSize, v4l2.V4l2FrameInterval)  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def camera_modes(
     rates = _USUAL_RATES if fps is None else (fps, *_USUAL_RATES)
     return [
         CameraMode(pixel_format=_name(code), width=size[0], height=size[1], fps=rate)
-        for code in _formats(control)
+        for code in dict.fromkeys(_formats(control))
         for size in _sizes(control, code, asked)
         for rate in _rates(control, code, size, rates)
     ]
@@ -106,7 +106,8 @@ def _sizes(control: Control, code: int, wanted: Sequence[tuple[int, int]]) -> li
             continue
         columns, rows = _steps(answer.sizes[:3]), _steps(answer.sizes[3:])
         sizes += [size for size in wanted if size[0] in columns and size[1] in rows]
-        sizes.append((columns[-1], rows[-1]))
+        if columns and rows:
+            sizes.append((columns[-1], rows[-1]))
         break  # a range is the only answer
     return list(dict.fromkeys(sizes))
 
@@ -136,7 +137,7 @@ def _answers(
     control: Control, request: int, question: Callable[[int], _Structure]
 ) -> Iterator[_Structure]:
     """One for every index, until the driver knows no more; of what it does not know, none."""
-    for index in count():
+    for index in range(_MOST_ANSWERS):
         structure = question(index)
         try:
             control(request, structure)

@@ -23,7 +23,8 @@ class VideoSource:
     def __init__(self, path: Path) -> None:
         self.name = os.fspath(path)
         _check_is_video(path)
-        self._capture = cv2.VideoCapture(self.name, cv2.CAP_FFMPEG)
+        # Absolute, or FFmpeg takes what is before a colon for a protocol.
+        self._capture = cv2.VideoCapture(os.fspath(path.absolute()), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise SourceError(
                 f"{path}: expected a video, got one that cannot be opened, cut off or in an unknown "
@@ -84,7 +85,12 @@ class VideoSource:
 
 
 def _check_is_video(path: Path) -> None:
-    """FFmpeg would show a text file as a picture of its letters: refuse what has no binary part."""
+    """FFmpeg would show a text file as a picture of its letters: refuse what has no binary part.
+
+    A name that is no UTF-8 ends some versions of OpenCV, and the process with it.
+    """
+    if not _is_utf8(os.fspath(path.absolute())):
+        raise SourceError(f"{path}: expected a path in UTF-8, got another; rename it")
     try:
         with path.open("rb") as stream:
             head = stream.read(4096)
@@ -95,6 +101,14 @@ def _check_is_video(path: Path) -> None:
     if b"\0" not in head:
         got = "a text file" if head else "an empty file"
         raise SourceError(f"{path}: expected a picture or video, got {got}; check the path")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _positive(value: float) -> float | None:

@@ -203,10 +203,54 @@ def test_the_mode_is_what_the_driver_made_of_it(use: Use) -> None:
         def get(self, key: int) -> float:
             return 352.0 if key == cv2.CAP_PROP_FRAME_WIDTH else super().get(key)
 
-    use(Stubborn(np.zeros((480, 352, 2), np.uint8)))
-    source = open_camera(3, 640, 480, device=Driver(WEBCAM).open)
+    capture = use(Stubborn(np.zeros((480, 352, 2), np.uint8)))
+    source = open_camera(3, height=480, device=Driver(WEBCAM).open)
     assert str(source.mode) == "YUYV 352x480 at 30"
     assert next(source.frames()).size == (480, 352)
+    with pytest.raises(
+        SourceError, match=r"camera:3: .* of 640x480, got one with YUYV 352x480 at 30, which is"
+    ):
+        open_camera(3, 640, 480, device=Driver(WEBCAM).open)
+    assert capture.released
+
+
+@on_linux
+def test_a_format_that_the_driver_changes_is_read_as_what_it_is(use: Use) -> None:
+    class Stubborn(Capture):
+        def get(self, key: int) -> float:
+            is_format = key == cv2.CAP_PROP_FOURCC
+            return cv2.VideoWriter.fourcc(*"MJPG") if is_format else super().get(key)
+
+    capture = use(Stubborn(bgr(5, 480, 640)))
+    source = open_camera(3, 640, 480, device=Driver(WEBCAM).open)
+    assert cv2.CAP_PROP_CONVERT_RGB not in capture.order, "JPEG would come as it is"
+    assert next(source.frames()).format == "BGR"
+    with pytest.raises(SourceError, match="with YUYV of 640x480, got one with MJPG 640x480 at 30"):
+        open_camera(3, 640, 480, pixel_format="YUYV", device=Driver(WEBCAM).open)
+
+
+@on_linux
+@pytest.mark.parametrize("fps", [None, 12.5])
+def test_a_rate_is_asked_for_where_the_driver_lists_none(use: Use, fps: float | None) -> None:
+    capture = use(Capture(bgr(0)))
+    driver = Driver(WEBCAM, failures={v4l2.ENUM_FRAMEINTERVALS: errno.ENOTTY})
+    open_camera(3, fps=fps, device=driver.open)
+    assert (cv2.CAP_PROP_FPS in capture.order) == (fps is not None)
+
+
+def test_a_picture_that_cannot_be_converted_is_left_out() -> None:
+    class Torn(Capture):
+        def read(self, room: Any = None) -> tuple[bool, Any]:
+            there, image = super().read(room)
+            if there and image.shape[0] == 1:
+                raise cv2.error("the conversion of a torn picture")
+            return there, image
+
+    capture = Torn(bgr(0), bgr(1, height=1), bgr(2))
+    frames = CameraSource("c", capture).frames()  # type: ignore[arg-type]
+    next(frames)
+    frame = next(frames)
+    assert (frame.index, frame.dropped) == (1, 1)
 
 
 @on_linux

@@ -1,6 +1,7 @@
 import ctypes
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,33 @@ def test_a_driver_with_ranges_gives_what_is_asked_for() -> None:
             choose_mode(camera_modes(control, 1000, 1000), 1000, 1000)
 
 
+@pytest.mark.parametrize(
+    "sizes", [(0, 0, 0, 0, 0, 0), (640, 32, 1, 480, 32, 1), (0xFFFFFFFF, 0, 0, 1, 1, 1)]
+)
+def test_a_driver_with_ranges_of_nothing(sizes: tuple[int, ...]) -> None:
+    class Empty(RangeDriver):
+        def answer(self, structure: ctypes.Structure) -> None:
+            super().answer(structure)
+            if isinstance(structure, v4l2.V4l2FrameSize):
+                structure.sizes[:] = sizes
+
+    driver = Empty({"YUYV": {}})
+    with driver.open("/dev/video0") as control, pytest.raises(SourceError, match="none at all"):
+        choose_mode([mode for mode in camera_modes(control) if mode.width])
+
+
+def test_a_driver_that_never_says_the_last() -> None:
+    class Endless(Driver):
+        def answer(self, structure: ctypes.Structure) -> None:
+            if not isinstance(structure, v4l2.V4l2Capability):
+                structure.index = 0
+            super().answer(structure)
+
+    driver = Endless(INFRARED)
+    with driver.open("/dev/video0") as control:
+        assert [str(mode) for mode in camera_modes(control)] == ["GREY 640x360 at 15"]
+
+
 def test_a_driver_that_lists_no_rates() -> None:
     driver = Driver(LAPTOP, failures={v4l2.ENUM_FRAMEINTERVALS: errno.ENOTTY})
     with driver.open("/dev/video0") as control:
@@ -119,12 +147,63 @@ def test_requests_and_structures_are_the_kernels() -> None:
         assert v4l2.V4l2Format.fmt.offset == 8
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.skipif(
+    not Path("/usr/include/linux/videodev2.h").exists(), reason="needs the kernel's headers"
+)
+def test_every_field_lies_where_the_kernels_header_has_it(tmp_path: Path) -> None:
+    """By a C program of this machine."""
+    fields = {
+        "v4l2_capability": (v4l2.V4l2Capability, "card capabilities device_caps"),
+        "v4l2_fmtdesc": (v4l2.V4l2FormatDescription, "index type pixelformat"),
+        "v4l2_frmsizeenum": (v4l2.V4l2FrameSize, "index pixel_format type"),
+        "v4l2_frmivalenum": (v4l2.V4l2FrameInterval, "index pixel_format width height type"),
+        "v4l2_format": (v4l2.V4l2Format, "type fmt"),
+        "v4l2_requestbuffers": (v4l2.V4l2RequestBuffers, "count type memory"),
+    }
+    questions, expected = [], []
+    for name, (structure, names) in fields.items():
+        questions.append(f"sizeof(struct {name})")
+        expected.append(ctypes.sizeof(structure))
+        for field in names.split():
+            questions.append(f"offsetof(struct {name}, {field})")
+            expected.append(getattr(structure, field).offset)
+    questions += [
+        "offsetof(struct v4l2_frmsizeenum, stepwise)",
+        "offsetof(struct v4l2_frmivalenum, stepwise.max)",
+        "offsetof(struct v4l2_format, fmt.pix.bytesperline)",
+        *("VIDIOC_QUERYCAP", "VIDIOC_ENUM_FMT", "VIDIOC_G_FMT", "VIDIOC_REQBUFS"),
+        *("VIDIOC_ENUM_FRAMESIZES", "VIDIOC_ENUM_FRAMEINTERVALS", "V4L2_MEMORY_MMAP"),
+        *("V4L2_CAP_VIDEO_CAPTURE", "V4L2_CAP_VIDEO_CAPTURE_MPLANE", "V4L2_CAP_META_CAPTURE"),
+        *("V4L2_CAP_DEVICE_CAPS", "V4L2_BUF_TYPE_VIDEO_CAPTURE", "V4L2_FRMSIZE_TYPE_DISCRETE"),
+    ]
+    expected += [
+        v4l2.V4l2FrameSize.sizes.offset,
+        v4l2.V4l2FrameInterval.intervals.offset + 8,
+        v4l2.V4l2Format.fmt.offset + 4 * 4,
+        *(v4l2.QUERYCAP, v4l2.ENUM_FMT, v4l2.G_FMT, v4l2.REQBUFS),
+        *(v4l2.ENUM_FRAMESIZES, v4l2.ENUM_FRAMEINTERVALS, v4l2._MMAP),
+        *(v4l2._CAN_CAPTURE, v4l2._CAN_CAPTURE_PLANES, v4l2._CAN_METADATA),
+        *(v4l2._HAS_DEVICE_CAPS, v4l2.CAPTURE, v4l2.DISCRETE),
+    ]
+    program = "\n".join(f'printf("%lu\\n", (unsigned long)({each}));' for each in questions)
+    (tmp_path / "ask.c").write_text(
+        "#include <stddef.h>\n#include <stdio.h>\n#include <linux/videodev2.h>\n"
+        f"int main(void) {{ {program} return 0; }}"
+    )
+    subprocess.run(["cc", "-o", tmp_path / "ask", tmp_path / "ask.c"], check=True, timeout=60)
+    answer = subprocess.run([tmp_path / "ask"], check=True, capture_output=True, timeout=60)
+    got = dict(zip(questions, map(int, answer.stdout.split()), strict=True))
+    assert got == dict(zip(questions, expected, strict=True))
+
+
 @pytest.mark.parametrize(
     ("driver", "message"),
     [
         (Driver({}, open_error=errno.ENOENT), "found none that opens: no /dev/video7"),
         (Driver({}, open_error=errno.EACCES), "this user may open.*sudo usermod -aG [a-z]+ "),
         (Driver({}, open_error=errno.EBUSY), "expected a camera that is free, got /dev/video7 in"),
+        (Driver({}, open_error=errno.EISDIR), "expected a video device, got /dev/video7, which"),
         (Driver({}, open_error=errno.EIO), "got /dev/video7: the system's word; unplug it"),
         (Driver(WEBCAM, capabilities=0x800000), "a node for metadata of 'HD Pro Webcam'"),
         (Driver({}, capabilities=0x2), "expected a camera, got a node that does not capture"),
@@ -174,3 +253,19 @@ def test_who_has_a_device_open(tmp_path: Path) -> None:
         other.communicate()
     assert f"(process {other.pid})" in told
     assert f"(process {os.getpid()})" not in told
+    with path.open():
+        assert f"(process {os.getpid()})" in programs_with(str(path)), "it lists its own folder too"
+
+
+@pytest.mark.parametrize(
+    ("group", "advice"),
+    [("video", "sudo usermod -aG video "), ("root", "sudo chmod a\\+rw /dev/video7")],
+)
+def test_a_camera_of_others(monkeypatch: pytest.MonkeyPatch, group: str, advice: str) -> None:
+    import grp
+
+    named = grp.struct_group((group, "", 0, []))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: named)
+    monkeypatch.setattr(Path, "stat", lambda _: os.stat_result(range(10)))
+    with pytest.raises(SourceError, match=f"camera 7: .* this user may open.*{advice}"):
+        ask_camera("camera 7", "/dev/video7", Driver({}, open_error=errno.EACCES).open)

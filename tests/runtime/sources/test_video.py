@@ -1,5 +1,7 @@
 """A whole video gives every frame; a broken one what it can, and then says so."""
 
+import os
+import sys
 from pathlib import Path
 
 import cv2
@@ -54,6 +56,29 @@ def test_a_truncated_video_gives_what_it_can(video: Path) -> None:
     assert f"got {len(seen)};" in str(broken.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["a\nb.mp4", "file:x.mp4", "concat:x.mp4", "-x.mp4", "x%03d.mp4", "tiefe_\u00b5.mp4"]
+)
+def test_names_that_mean_something_to_ffmpeg(
+    video: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(video.parent)
+    video.rename(name)
+    source = open_source(name)
+    assert next(frames_of(source)).source == source.name == name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a name is always text")
+def test_a_name_that_is_no_text_is_refused(video: Path) -> None:
+    """OpenCV would end the process."""
+    for odd in (b"\xff.mp4", b"\xff/clip.mp4"):
+        path = video.parent / os.fsdecode(odd)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(video.read_bytes())
+        with pytest.raises(SourceError, match="expected a path in UTF-8, got another; rename it"):
+            open_source(str(path))
+
+
 class VariableRate:
     """Four frames with time stamps of their own, the third of which is missing."""
 
@@ -81,6 +106,36 @@ def test_time_is_the_files_own_and_never_goes_back(
     monkeypatch.setattr(cv2, "VideoCapture", VariableRate)
     times = [frame.time_s for frame in frames_of(open_source(str(tmp_path / "clip.mp4")))]
     assert times == [0.0, 0.4, 0.4, 0.45]
+
+
+@pytest.mark.parametrize(("step_ms", "is_whole"), [(200.0, True), (100.0, False)])
+def test_a_count_of_frames_that_is_but_an_estimate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step_ms: float, is_whole: bool
+) -> None:
+    """40 frames are promised, at 10 a second, and 20 are there: in four seconds, or in two."""
+
+    class Half(VariableRate):
+        def __init__(self, *_: object) -> None:
+            super().__init__()
+            self.stamps_ms = [step_ms * k for k in range(20)]
+
+        def get(self, what: int) -> float:
+            return 40.0 if what == cv2.CAP_PROP_FRAME_COUNT else super().get(what)
+
+        def read(self, _room: object = None) -> tuple[bool, object]:
+            self.count += 1
+            return self.count <= 20, np.zeros((4, 6, 3), np.uint8)
+
+    (tmp_path / "clip.mp4").write_bytes(bytes(100))
+    monkeypatch.setattr(cv2, "VideoCapture", Half)
+    seen: list[int] = []
+    source = open_source(str(tmp_path / "clip.mp4"))
+    if is_whole:
+        remember(source, seen)
+    else:
+        with pytest.raises(SourceError, match="breaks off: expected 40 frames, got 20"):
+            remember(source, seen)
+    assert len(seen) == 20
 
 
 def remember(source: Source, seen: list[int]) -> None:
