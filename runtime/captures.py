@@ -12,7 +12,8 @@ from sam3_edge.runtime.sources import Source
 
 class Captures:
     """As one `Capture`. A source that breaks off for good leaves the others running: that is told
-    as an event, and its error raised when all are over."""
+    as an event, and its error raised when all are over. Where nobody is left to go on, the error of
+    the last is raised at once."""
 
     def __init__(self, sources: Sequence[Source], pace: Pace, *, limit: int | None = None) -> None:
         """sources: of different names. limit: frames of each of them."""
@@ -22,6 +23,7 @@ class Captures:
             for source in sources
         }
         self._names = list(self._captures)  # whose turn it is, first
+        self._over: set[str] = set()  # of which nothing more is to be taken, no error either
         self._error: BaseException | None = None
 
     @property
@@ -66,9 +68,13 @@ class Captures:
 
     def _take_from(self, name: str) -> Frame | SourceEvent | None:
         try:
-            return self._captures[name].take(wait=False)
+            item = self._captures[name].take(wait=False)
+            if item is None and self._captures[name].is_over:
+                self._over.add(name)
+            return item
         except Exception as error:
-            if len(self._captures) == 1:
+            self._over.add(name)
+            if len(self._over) == len(self._captures):
                 raise
             self._error = self._error or error
             return SourceEvent(

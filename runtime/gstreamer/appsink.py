@@ -34,7 +34,7 @@ def parse_pipeline(text: str) -> tuple[Any, Any]:
             f"{len(sinks)}; leave it out, and one is put at the end"
         )
     if has_sink:
-        _convert_before(gst, pipeline, sinks[0])
+        _convert_before(gst, sinks[0])
     sinks[0].set_property("caps", gst.Caps.from_string(CAPS))
     return pipeline, sinks[0]
 
@@ -54,7 +54,7 @@ def keep_all(sink: Any) -> None:
 
 
 def _appsinks(pipeline: Any) -> list[Any]:
-    if not isinstance(pipeline, load_gst().Bin):
+    if not isinstance(pipeline, load_gst().Pipeline):  # one element, or a bin in parentheses
         return []
     kind = load_gst_part("GstApp").AppSink
     found = pipeline.iterate_sinks()
@@ -67,15 +67,23 @@ def _appsinks(pipeline: Any) -> list[Any]:
             sinks.append(element)
 
 
-def _convert_before(gst: Any, pipeline: Any, sink: Any) -> None:
+def _convert_before(gst: Any, sink: Any) -> None:
     """Where the text has an appsink of its own. One that is linked later, by a decodebin, gets its
-    pictures as they are."""
+    pictures as they are. Raises SourceError where it is linked to sound, or to what is not decoded."""
     pad = sink.get_static_pad("sink")
     peer = pad.get_peer()
     if peer is None:
         return
     converter = gst.ElementFactory.make("videoconvert")
-    pipeline.add(converter)
+    entry = converter.get_static_pad("sink")
+    offered = peer.query_caps(None)
+    if not offered.can_intersect(entry.query_caps(None)):
+        got = offered.get_structure(0).get_name() if offered.get_size() else "nothing"
+        raise SourceError(
+            f"expected raw video before the appsink, got {got}; put a decoder there, as in "
+            "'... ! decodebin ! videoconvert ! appsink'"
+        )
+    sink.get_parent().add(converter)
     peer.unlink(pad)
-    peer.link(converter.get_static_pad("sink"))
+    peer.link(entry)
     converter.get_static_pad("src").link(pad)

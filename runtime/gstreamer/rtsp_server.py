@@ -56,14 +56,14 @@ class RtspServer:
         source = self._source
         if source is None:
             return False
-        height, width = (edge // 2 * 2 for edge in picture.shape[:2])  # colours go by two pixels
+        # Colours go by two pixels: one that is odd is cut, and what is left has two at least.
+        height, width = (max(2, edge // 2 * 2) for edge in picture.shape[:2])
         if self._described != (source, height, width):
             self._described = (source, height, width)
             source.set_property("caps", self._caps(height, width))
-        rows = np.zeros(
-            (height, -(-3 * width // 4) * 4), np.uint8
-        )  # GStreamer's are multiples of 4
-        rows[:, : 3 * width] = picture[:height, :width].reshape(height, -1)
+        shown = picture[:height, :width]
+        rows = np.zeros((height, -(-3 * width // 4) * 4), np.uint8)  # GStreamer's: multiples of 4
+        rows[: len(shown), : 3 * shown.shape[1]] = shown.reshape(len(shown), -1)
         source.emit("push-buffer", self._gst.Buffer.new_wrapped(rows.tobytes()))
         return True
 

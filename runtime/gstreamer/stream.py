@@ -13,6 +13,7 @@ from sam3_edge.runtime.gstreamer.load import load_gst
 _LOOK_UP_NS = 100_000_000  # how often one who waits for a picture asks for errors
 _REASON_NS = 500_000_000  # an element may fail first, and say why a moment later
 _CLOSE_S = 3.0
+_DECODERS = "gstreamer1.0-libav gstreamer1.0-plugins-bad"
 _OLDEST_NS = 10_000_000_000  # a picture older than this has a time stamp of another clock
 
 
@@ -37,7 +38,9 @@ class PictureStream:
         Raises SourceError where it does not start in time, or at all.
         """
         until = monotonic() + patience_s
-        state = self._pipeline.set_state(self._gst.State.PAUSED)
+        state = self._set_state(self._gst.State.PAUSED, patience_s)
+        if state is None:
+            raise SourceError(f"a pipeline that does not start within {patience_s:g} s")
         # A source that is known to be live has nothing to show before it plays.
         while live is None and state == self._gst.StateChangeReturn.ASYNC:
             self._check()
@@ -123,12 +126,19 @@ class PictureStream:
         if self._is_closed:
             return
         self._is_closed = True
-        null = self._gst.State.NULL
-        stopping = Thread(
-            target=self._pipeline.set_state, args=(null,), name="sam3-edge stop", daemon=True
+        self._set_state(self._gst.State.NULL, _CLOSE_S)
+
+    def _set_state(self, state: Any, patience_s: float) -> Any | None:
+        """What it gave; None while it hangs, in a driver or a connection, which nothing wakes."""
+        given: list[Any] = []
+        setting = Thread(
+            target=lambda: given.append(self._pipeline.set_state(state)),
+            name="sam3-edge pipeline",
+            daemon=True,
         )
-        stopping.start()
-        stopping.join(_CLOSE_S)
+        setting.start()
+        setting.join(patience_s)
+        return given[0] if given else None
 
     def _num_arrived(self) -> int:
         return int(self._sink.get_property("stats").get_uint64("rendered")[1])
@@ -152,9 +162,14 @@ class PictureStream:
 
 
 def error_line(message: Any) -> str:
-    """An error of the bus: the element, what it says, and the cause it gives; without passwords."""
+    """An error of the bus: the element, what it says, and the cause it gives; without passwords.
+
+    Where a decoder is missing, also what to install."""
     error, debug = message.parse_error()
     # The first line of `debug` is a place in GStreamer's source code.
     causes = [line.strip() for line in (debug or "").splitlines()[1:] if line.strip()]
+    missing = " ".join(causes).partition("Missing decoder: ")[2]
+    if missing:  # followed by the stream's caps, which fill a page
+        return f"no decoder for {missing.partition(' (video/')[0]}; sudo apt install {_DECODERS}"
     cause = f" ({' '.join(causes)})" if causes else ""
     return without_secrets(f"{message.src.get_name()}: {error.message.rstrip('.')}{cause}")

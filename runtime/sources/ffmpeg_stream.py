@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sam3_edge.errors import SourceError
 from sam3_edge.runtime.frame import Frame, bgr_frame
-from sam3_edge.runtime.gstreamer.address import without_secrets
+from sam3_edge.runtime.gstreamer.address import escaped_user, shown_address
 from sam3_edge.runtime.sources.pooled_reader import PooledReader
 
 __all__ = ["FFmpegStreamSource", "open_http"]
@@ -35,15 +35,17 @@ class FFmpegStreamSource:
 
     def __init__(self, url: str, *, advice: str, options: Mapping[str, str] | None = None) -> None:
         """options: FFmpeg's own, besides those against delay. Raises SourceError."""
-        self.name = without_secrets(url)
+        self.name = shown_address(url)
         self._advice = advice
         self._stopping, self._reading = Event(), Lock()
-        self._capture = _open(url, {"flags": "low_delay", **(options or {})})
+        started = time.monotonic()
+        self._capture = _open(escaped_user(url), {"flags": "low_delay", **(options or {})})
         self._reader = PooledReader(self._capture)
         self._first = self._reader.read() if self._capture.isOpened() else None
         if self._first is None:
             self._capture.release()
-            raise SourceError(f"{self.name}: expected a stream with pictures, got none; {advice}")
+            got = _nothing(started, _OPEN_MS, "none")
+            raise SourceError(f"{self.name}: expected a stream with pictures, got {got}; {advice}")
         frames = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.num_frames = int(frames) if frames > 0 else None
         self.live = self.num_frames is None
@@ -96,12 +98,13 @@ class FFmpegStreamSource:
         first, self._first = self._first, None
         if first is not None:
             return first
+        started = time.monotonic()
         with self._reading:
             image = None if self._stopping.is_set() else self._reader.read()
         if image is None and not self._stopping.is_set() and not self._is_whole(index):
             raise SourceError(
-                f"{self.name}: expected another picture after {index}, got none for "
-                f"{_READ_MS / 1e3:g} s or the end of the stream; {self._advice}"
+                f"{self.name}: expected another picture after {index}, got: "
+                f"{_nothing(started, _READ_MS, 'the end of the stream')}; {self._advice}"
             )
         return image
 
@@ -120,6 +123,13 @@ def open_http(url: str) -> FFmpegStreamSource:
     )
 
 
+def _nothing(started: float, patience_ms: int, otherwise: str) -> str:
+    """OpenCV does not say why it gives none: one that waited to the end had no answer."""
+    if time.monotonic() - started < 0.9 * patience_ms / 1e3:
+        return otherwise
+    return f"no picture for {patience_ms / 1e3:g} s"
+
+
 def _open(url: str, options: Mapping[str, str]) -> cv2.VideoCapture:
     # One thread decodes without delay; several hold a picture each before they give the first.
     how = [
@@ -127,8 +137,16 @@ def _open(url: str, options: Mapping[str, str]) -> cv2.VideoCapture:
         cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_MS,
         cv2.CAP_PROP_N_THREADS, 1,
     ]  # fmt: skip
+    opened: list[cv2.VideoCapture] = []
+    opening = Thread(
+        target=lambda: opened.append(cv2.VideoCapture(url, cv2.CAP_FFMPEG, how)),
+        name="sam3-edge opening",
+        daemon=True,
+    )
     with _opening, _environment(_OPTIONS, "|".join(f"{k};{v}" for k, v in options.items())):
-        return cv2.VideoCapture(url, cv2.CAP_FFMPEG, how)
+        opening.start()
+        opening.join()  # in a thread, since Ctrl-C is heard while this waits
+    return opened[0]
 
 
 @contextmanager

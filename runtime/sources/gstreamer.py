@@ -56,9 +56,11 @@ class GStreamerSource:
             if self._first is None:
                 raise SourceError("the end of the stream before the first picture")
             self._reader.read(self._first)
-        except SourceError as error:
+        except BaseException as error:  # Ctrl-C too: GStreamer aborts over one that still plays
             self._stream.close()
-            raise self._told(error, "a picture") from error.__cause__
+            if isinstance(error, SourceError):
+                raise self._told(error, "a picture") from error.__cause__
+            raise
         self.live = self._stream.live
         self.fps = self._reader.fps
 
@@ -122,6 +124,9 @@ def open_gstreamer(text: str) -> GStreamerSource:
     text = text.removeprefix(_PREFIX).strip()
     name = _PREFIX + without_secrets(text)
     pipeline, sink = parse_pipeline(text)
-    return GStreamerSource(
-        pipeline, sink, Manner(name=name, advice="try the pipeline with gst-launch-1.0")
+    manner = Manner(
+        name=name,
+        advice="try the pipeline with gst-launch-1.0",
+        may_reopen="nvarguscamerasrc" not in text,  # see csi.py
     )
+    return GStreamerSource(pipeline, sink, manner)

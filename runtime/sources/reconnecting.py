@@ -17,7 +17,8 @@ class ReconnectingSource:
     """Frames are counted on over every break, and time runs on; the picture's size may change.
 
     Between attempts it waits twice as long each time, up to ten seconds; a frame that comes ends
-    that. A source that must not be opened again and again says so by `may_reopen`.
+    their count, and ten seconds of frames make the next wait short again. A source that must not be
+    opened again and again says so by `may_reopen`.
     """
 
     live = True
@@ -39,7 +40,8 @@ class ReconnectingSource:
         self._source: Source | None = opened
         self._reopen = reopen
         self._retries = retries
-        self._first_wait_s = first_wait_s
+        self._attempt = 0  # since the last frame
+        self._first_wait_s = self._wait_s = first_wait_s
         self._stopping = Event()
         self._dropped = 0
 
@@ -48,10 +50,13 @@ class ReconnectingSource:
         index, start_ns, is_new = 0, 0, False
         while True:
             reason = f"{self.name}: the stream ended"
-            dropped = self._dropped
+            dropped, opened_ns = self._dropped, 0
             try:
                 for frame in self._read():
                     start_ns = start_ns or frame.captured_ns
+                    opened_ns = opened_ns or frame.captured_ns
+                    if frame.captured_ns - opened_ns >= LONGEST_WAIT_S * 1e9:
+                        self._wait_s = self._first_wait_s
                     self._dropped = dropped + frame.dropped
                     yield replace(
                         frame,
@@ -60,13 +65,14 @@ class ReconnectingSource:
                         dropped=self._dropped,
                         state="recovered" if is_new else "ok",
                     )
-                    index, is_new = index + 1, False
+                    index, is_new, self._attempt = index + 1, False, 0
                     del frame  # its memory is used again when nobody refers to it
             except SourceError as error:
                 reason = str(error)
             if self._stopping.is_set():
                 return
-            yield self._event("lost", reason, 0)
+            if not is_new:  # else it was opened and gave nothing: one more attempt in vain
+                yield self._event("lost", reason, 0)
             self._close()
             yield from self._attempts(reason)
             if self._stopping.is_set():
@@ -92,19 +98,21 @@ class ReconnectingSource:
 
     def _attempts(self, reason: str) -> Iterator[SourceEvent]:
         """Until one opens. Raises the last SourceError."""
-        attempt, wait_s = 0, self._first_wait_s
         while self._source is None:
-            if attempt == self._retries:
-                attempts = "1 attempt" if attempt == 1 else f"{attempt} attempts"
+            if self._attempt == self._retries:
+                attempts = "1 attempt" if self._attempt == 1 else f"{self._attempt} attempts"
                 raise SourceError(f"{reason} (given up after {attempts} to connect again)")
-            if self._stopping.wait(wait_s):
+            if self._stopping.wait(self._wait_s):
                 return
-            attempt, wait_s = attempt + 1, min(2 * wait_s, LONGEST_WAIT_S)
-            yield self._event("reconnecting", reason, attempt)
+            self._attempt += 1
+            self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+            yield self._event("reconnecting", reason, self._attempt)
             try:
                 self._source = self._reopen()
             except Sam3EdgeError as error:
                 reason = str(error)
+        if self._stopping.is_set():  # whoever stopped it had nothing to close
+            self._close()
 
     def _event(self, state: str, reason: str, attempt: int) -> SourceEvent:
         return SourceEvent(

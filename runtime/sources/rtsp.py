@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from sam3_edge.errors import UsageError
-from sam3_edge.runtime.gstreamer.address import without_secrets
+from sam3_edge.runtime.gstreamer.address import escaped_user, shown_address
 from sam3_edge.runtime.gstreamer.appsink import parse_pipeline
 from sam3_edge.runtime.gstreamer.load import has_gst, load_gst
 from sam3_edge.runtime.sources.ffmpeg_stream import FFmpegStreamSource
@@ -40,16 +40,14 @@ def open_rtsp(url: str, transport: Transport | None = None) -> GStreamerSource |
     transport = transport or asked or "tcp"
     parts = _parts(url)
     if not has_rtspsrc():
-        return FFmpegStreamSource(
-            _escaped(url), advice=_ADVICE, options={"rtsp_transport": transport}
-        )
+        return FFmpegStreamSource(url, advice=_ADVICE, options={"rtsp_transport": transport})
     pipeline, sink = parse_pipeline(pipeline_text())
     _address(pipeline.get_by_name("camera"), parts, transport)
     return GStreamerSource(
         pipeline,
         sink,
         Manner(
-            name=without_secrets(url),
+            name=shown_address(url),
             advice=_ADVICE,
             live=True,
             endless=True,
@@ -98,7 +96,7 @@ def _split_transport(url: str) -> tuple[str, Transport | None]:
     value = found[1].lower()
     if value not in ("tcp", "udp"):
         raise UsageError(
-            f"{without_secrets(url)}: expected transport=tcp or transport=udp, got {found[1]!r}"
+            f"{shown_address(url)}: expected transport=tcp or transport=udp, got {found[1]!r}"
         )
     rest = _TRANSPORT.sub("", query).lstrip("&")
     return address + (mark + rest if rest else ""), "udp" if value == "udp" else "tcp"
@@ -106,9 +104,9 @@ def _split_transport(url: str) -> tuple[str, Transport | None]:
 
 def _parts(url: str) -> SplitResult:
     """Raises UsageError for an address without a host or with a port that is none."""
-    name = without_secrets(url)
+    name = shown_address(url)
     try:
-        parts = urlsplit(_escaped(url))
+        parts = urlsplit(escaped_user(url))
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise UsageError(
@@ -118,14 +116,3 @@ def _parts(url: str) -> SplitResult:
     if parts.scheme.lower() not in ("rtsp", "rtsps") or not host:
         raise UsageError(f"{name}: expected rtsp://user:password@host:port/path, got no host")
     return parts
-
-
-def _escaped(url: str) -> str:
-    """The user and password with their own / # ? escaped, which would end the host else."""
-    scheme, _, rest = url.partition("://")
-    user, at, host = rest.rpartition("@")
-    if not at or not re.match(r"[^/?#]*:", user):
-        return url
-    for sign in "/?#":
-        user = user.replace(sign, f"%{ord(sign):02X}")
-    return f"{scheme}://{user}@{host}"

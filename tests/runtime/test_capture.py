@@ -182,3 +182,50 @@ def test_closed_before_it_began(frames: Callable[[int], list[Frame]]) -> None:
     source = ListedSource(frames(1))
     Capture(source).close()
     assert (source.asked, source.closed) == (0, 1)
+
+
+@pytest.mark.parametrize("pace", [Pace(), Pace(every=2), Pace(deadline_ms=7)])
+def test_what_came_back_says_so_though_its_first_frame_was_left_out(
+    frames: Callable[[int], list[Frame]], pace: Pace
+) -> None:
+    """Frame 1 is pushed out by the next, is none of those asked for, or is too old."""
+    before, back, after = (replace(frame, captured_ns=100 * MS) for frame in frames(3))
+    lost = SourceEvent(source="listed", state="lost", reason="cable", attempt=0, utc_ns=1)
+    back = replace(back, state="recovered", captured_ns=(0 if pace.deadline_ms else 100) * MS)
+    listed = [before, lost, back, after]
+    capture = WithEvents(
+        ListedSource(listed, live=True),  # type: ignore[arg-type]
+        pace,
+        clock_ns=lambda: 100 * MS,
+    )
+    capture.start()
+    capture._thread.join(PATIENCE_S)  # all were put before any was taken
+    items = [capture.take(), capture.take(), capture.take()]
+    capture.close()
+    assert [item and item.state for item in items] == ["lost", "recovered", None]
+    assert isinstance(items[1], Frame)
+    assert items[1].index == 2
+
+
+def test_what_came_back_and_was_late_when_known_leaves_that_to_the_next(
+    frames: Callable[[int], list[Frame]],
+) -> None:
+    back, after, last = frames(3)
+    taken_up = [Event(), Event()]
+    capture = Capture(
+        ListedSource(
+            [replace(back, state="recovered"), after, last],
+            live=True,
+            gate=lambda number: number == 0 or taken_up[number - 1].wait(PATIENCE_S),
+        )
+    )
+    states = []
+    for event in [*taken_up, Event()]:
+        frame = capture.take()
+        assert frame is not None
+        states.append(frame.state)
+        if frame.index == 0:
+            capture.drop(frame)
+        event.set()
+    capture.close()
+    assert states == ["recovered", "recovered", "ok"]

@@ -123,3 +123,16 @@ def test_the_error_of_the_only_source_is_no_event(frames: Callable[[int], list[F
         taken(captures, seen)
     assert seen == [("a", 0), ("a", 1)]
     captures.close()
+
+
+def test_the_last_to_break_is_the_error_and_not_told_as_if_others_went_on(
+    frames: Callable[[int], list[Frame]],
+) -> None:
+    first = Named("first", frames(1), error=SourceError("cable"))
+    second = Named("second", frames(9), error=SourceError("power"))
+    captures = Captures([first, second, Named("whole", frames(1))], Pace())
+    seen: Seen = []
+    with pytest.raises(SourceError, match="power"):
+        taken(captures, seen)
+    assert [name for name, what in seen if what == "lost"] == ["first"]
+    captures.close()

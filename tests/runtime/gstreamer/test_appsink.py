@@ -49,6 +49,9 @@ def test_nobody_waits_for_the_clock(gst: ModuleType) -> None:
         ("videotestsrc ! fakesink", "could not link fakesink"),
         ("videotestsrc ! appsink videotestsrc ! appsink", "with one appsink, got .* with 2"),
         ("appsink", "with one appsink, got .* with 0"),
+        ("( videotestsrc ! appsink )", "with one appsink, got .* with 0; leave it out"),
+        ("audiotestsrc ! appsink", "expected raw video before the appsink, got audio/x-raw"),
+        ("videotestsrc ! jpegenc ! appsink", "got image/jpeg.*; put a decoder there"),
         ("rtspsrc location=rtsp://me:w0rd@h/a user-pw=w0rd ! nosuch", 'rtsp://h/a user-pw=\\*\\*\\* '),
     ],
 )  # fmt: skip

@@ -18,9 +18,14 @@ H264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264
 class RtspServer:
     """rtsp://127.0.0.1:PORT/live, until it is killed; `start` starts it again on the same port."""
 
-    def __init__(self, video: str = VIDEO, encoder: str = H264, user: str = "") -> None:
-        """video, encoder: halves of a pipeline. user: "name:password", where it asks for one."""
-        self.port = free_port()
+    def __init__(
+        self, video: str = VIDEO, encoder: str = H264, user: str = "", port: int | None = None
+    ) -> None:
+        """video, encoder: halves of a pipeline. user: "name:password", where it asks for one.
+
+        port: by default any that is free.
+        """
+        self.port = free_port() if port is None else port
         self._arguments = [str(self.port), f"{video} ! videoconvert ! {encoder}", user]
         self._process: subprocess.Popen[str] | None = None
         self.url = f"rtsp://{HOST}:{self.port}/live"
@@ -46,8 +51,8 @@ class RtspServer:
 
 
 @contextmanager
-def serving(**arguments: str) -> Iterator[RtspServer]:
-    server = RtspServer(**arguments)
+def serving(video: str = VIDEO, encoder: str = H264, user: str = "") -> Iterator[RtspServer]:
+    server = RtspServer(video, encoder, user)
     server.start()
     try:
         yield server

@@ -1,6 +1,8 @@
 """MJPEG and files over HTTP, against a real server on loopback."""
 
 import os
+import socket
+from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
@@ -25,7 +27,8 @@ class Camera(ThreadingHTTPServer):
     def __init__(self, clip: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.number = 0
-        self.clip, self.off, self.silent = clip, Event(), Event()
+        self.clip, self.size, self.user = clip, (48, 64), ""
+        self.off, self.silent, self.noisy = Event(), Event(), Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -33,6 +36,11 @@ class Answer(BaseHTTPRequestHandler):
     server: Camera
 
     def do_GET(self) -> None:
+        if self.server.user and self.headers["Authorization"] != _basic(self.server.user):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.end_headers()
+            return
         self.send_response(200)
         if self.path.startswith("/mjpeg"):
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
@@ -49,7 +57,12 @@ class Answer(BaseHTTPRequestHandler):
             if self.server.silent.is_set():
                 continue
             self.server.number += 1
-            _, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), self.server.number, np.uint8))
+            _, jpeg = cv2.imencode(
+                ".jpg", np.full((*self.server.size, 3), self.server.number, np.uint8)
+            )
+            if self.server.noisy.is_set():
+                self.wfile.write(np.random.default_rng(2).bytes(100_000))
+                return
             head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             try:
                 self.wfile.write(head.encode() + jpeg.tobytes() + b"\r\n")
@@ -58,6 +71,10 @@ class Answer(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def _basic(user: str) -> str:
+    return f"Basic {b64encode(user.encode()).decode()}"
 
 
 @pytest.fixture
@@ -106,7 +123,8 @@ def test_the_camera_goes_away(camera: Camera) -> None:
     next(frames)
     camera.off.set()
     with pytest.raises(
-        SourceError, match=r"/mjpeg: expected another picture after .*check the addr"
+        SourceError,
+        match=r"/mjpeg: expected another picture after .*the end of the stream; check the",
     ):
         list(frames)
     source.close()
@@ -118,7 +136,7 @@ def test_the_camera_falls_silent(camera: Camera, monkeypatch: pytest.MonkeyPatch
     frames = source.frames()
     next(frames)
     camera.silent.set()
-    with pytest.raises(SourceError, match=r"got none for 0\.5 s or the end"):
+    with pytest.raises(SourceError, match=r"got: no picture for 0\.5 s; check"):
         list(frames)
     source.close()
 
@@ -144,6 +162,17 @@ def test_nobody_there() -> None:
         open_http("http://me:w0rd@127.0.0.1:1/a")
 
 
+def test_somebody_who_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ffmpeg_stream, "_OPEN_MS", 300)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(
+            SourceError, match=r"with pictures, got no picture for 0\.3 s; check the addr"
+        ),
+    ):
+        open_http(f"http://127.0.0.1:{server.getsockname()[1]}/a")
+
+
 def test_close_ends_who_reads(camera: Camera) -> None:
     source = open_http(f"{camera.url}/mjpeg")
     reading = Thread(target=lambda: list(source.frames()))
@@ -165,3 +194,42 @@ def test_the_options_are_gone_afterwards(
         monkeypatch.setenv(name, before)
     FFmpegStreamSource(f"{camera.url}/clip.avi", advice="").close()
     assert os.environ.get(name) == before
+
+
+def test_another_size_in_mid_stream_is_brought_to_the_first(camera: Camera) -> None:
+    """OpenCV scales it; the next time it is opened it has its own."""
+    source = open_http(f"{camera.url}/mjpeg")
+    frames = source.frames()
+    next(frames)
+    camera.size = (70, 130)
+    sent = camera.number + 10
+    sizes = {frame.size for frame in islice(frames, 20) if camera.number > sent}
+    source.close()
+    assert sizes == {(48, 64)}
+    source = open_http(f"{camera.url}/mjpeg")
+    assert next(source.frames()).size == (70, 130)
+    source.close()
+
+
+def test_noise_in_mid_stream(camera: Camera) -> None:
+    source = open_http(f"{camera.url}/mjpeg")
+    frames = source.frames()
+    next(frames)
+    camera.noisy.set()
+    with pytest.raises(SourceError, match=r"expected another picture after .*; check the address"):
+        list(frames)
+    source.close()
+
+
+def test_a_password_is_used_and_not_shown(
+    camera: Camera, capfd: pytest.CaptureFixture[str]
+) -> None:
+    camera.user = "me:pa/s?#@d"
+    source = open_http(f"{camera.url.replace('://', f'://{camera.user}@')}/mjpeg")
+    assert next(source.frames()).source == source.name == f"{camera.url}/mjpeg"
+    source.close()
+    with pytest.raises(SourceError) as told:
+        open_http(f"{camera.url.replace('://', '://me:wr0ng@')}/mjpeg")
+    shown = str(told.value) + "".join(capfd.readouterr())
+    assert "wr0ng" not in shown
+    assert "pa/s" not in shown

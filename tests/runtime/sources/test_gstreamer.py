@@ -2,8 +2,11 @@
 
 import gc
 import os
+import re
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,10 +21,12 @@ from sam3_edge.errors import SourceError
 from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.gstreamer.appsink import parse_pipeline
 from sam3_edge.runtime.gstreamer.picture import FORMATS
+from sam3_edge.runtime.gstreamer.stream import PictureStream
 from sam3_edge.runtime.sources.gstreamer import GStreamerSource, Manner, open_gstreamer
 
 pytestmark = pytest.mark.usefixtures("gst")
 MANNER = Manner(name="gst:test", advice="look again", open_s=10, stall_s=0.3)
+HASTY = replace(MANNER, open_s=0.3)
 LIVE = "videotestsrc is-live=true ! video/x-raw,width=32,height=16,framerate=100/1"
 
 
@@ -144,7 +149,7 @@ def test_what_does_not_start(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(
         SourceError, match=f"gst:test: expected a picture, got: .*{message}"
     ) as told:
-        opened(text.format(tmp_path / "noise"), replace(MANNER, open_s=0.3))
+        opened(text.format(tmp_path / "noise"), HASTY if "0.3 s" in message else MANNER)
     assert "\n" not in str(told.value)
     assert "w0rd" not in str(told.value)
 
@@ -187,7 +192,7 @@ def test_a_pipeline_that_hangs_does_not_hold_up_close(monkeypatch: pytest.Monkey
     started = time.monotonic()
     source.close()
     assert time.monotonic() - started < 0.8
-    stopping = [thread for thread in running_threads() if thread.name == "sam3-edge stop"]
+    stopping = [thread for thread in running_threads() if thread.name == "sam3-edge pipeline"]
     for thread in stopping:
         thread.join(5)
 
@@ -224,3 +229,53 @@ def test_it_can_be_used_without_the_prefix_and_shows_no_password(gst: ModuleType
     assert source.name == "gst:videotestsrc name=pw num-buffers=1"
     assert source.may_reopen
     source.close()
+
+
+def test_a_pipeline_that_hangs_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its source connects to a server that has no time for it."""
+    monkeypatch.setattr("sam3_edge.runtime.gstreamer.stream._CLOSE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        port = server.getsockname()[1]
+        with pytest.raises(SourceError, match=r"a pipeline that does not start within 0\.3 s"):
+            opened(f"tcpclientsrc host=127.0.0.1 port={port} ! decodebin", HASTY)
+    for thread in running_threads():
+        if thread.name == "sam3-edge pipeline":
+            thread.join(10)
+
+
+def test_an_interruption_while_it_opens_leaves_nothing_that_plays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PictureStream, "pull", interrupted)
+    pipeline, sink = parse_pipeline(LIVE)
+    with pytest.raises(KeyboardInterrupt):
+        GStreamerSource(pipeline, sink, MANNER)
+    assert pipeline.get_state(0).state.value_nick == "null"
+
+
+def test_a_decoder_that_is_missing_is_named_with_its_package(gst: ModuleType) -> None:
+    kinds = gst.ELEMENT_FACTORY_TYPE_DECODER
+    caps = gst.Caps.from_string("video/x-h264")
+    found = gst.ElementFactory.list_get_elements(kinds, gst.Rank.MARGINAL)
+    factories = gst.ElementFactory.list_filter(found, caps, gst.PadDirection.SINK, False)
+    ranks = [(factory, factory.get_rank()) for factory in factories]
+    try:
+        for factory, _ in ranks:
+            factory.set_rank(gst.Rank.NONE)
+        with pytest.raises(SourceError) as told:
+            opened("videotestsrc num-buffers=9 ! x264enc ! h264parse ! decodebin")
+    finally:
+        for factory, rank in ranks:
+            factory.set_rank(rank)
+    assert re.fullmatch(
+        r"gst:test: expected a picture, got: no decoder for H\.264 \([^;]*\); "
+        r"sudo apt install gstreamer1\.0-libav gstreamer1\.0-plugins-bad; look again",
+        str(told.value),
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -102,3 +102,69 @@ def test_what_is_no_source_error_is_not_hidden(frames: Frames) -> None:
     next(items)
     with pytest.raises(ZeroDivisionError):
         next(items)
+
+
+def test_one_that_opens_and_gives_nothing_is_given_up_like_one_that_does_not_open(
+    frames: Frames,
+) -> None:
+    """As a camera that accepts, and is then silent."""
+    first = ListedSource(frames([10]), live=True, error=SourceError("cable"))
+    mute = [ListedSource([], live=True, error=SourceError(f"silence {n}")) for n in (1, 2)]
+    source = ReconnectingSource(first, reopening(*mute), retries=2, first_wait_s=0.001)
+    states, items = [], source.frames()
+    for _ in range(4):
+        states.append(next(items).state)
+    with pytest.raises(SourceError, match=r"silence 2 \(given up after 2 attempts"):
+        next(items)
+    assert states == ["ok", "lost", "reconnecting", "reconnecting"]
+    assert [each.closed for each in (first, *mute)] == [1, 1, 1]
+
+
+class Waits(Event):
+    """Nobody sleeps, and all that was asked for is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.asked.append(timeout)
+        return False
+
+
+def test_waits_double_to_ten_seconds_until_it_has_held_for_as_long(frames: Frames) -> None:
+    nobody = [SourceError("nobody there")] * 6
+    flaps, holds = (
+        ListedSource(frames(times), live=True, error=SourceError("cable"))
+        for times in ([50_000, 50_040], [60_000, 70_000])
+    )
+    source = ReconnectingSource(
+        ListedSource(frames([10]), live=True, error=SourceError("cable")),
+        reopening(*nobody, flaps, holds, SourceError("nobody again")),
+        retries=8,
+    )
+    source._stopping = waits = Waits()
+    seen: list[Frame | SourceEvent] = []
+    with pytest.raises(SourceError, match="given up by the test"):
+        _collect(source, seen, stop_after=18)
+    attempts = [item.attempt for item in seen if isinstance(item, SourceEvent)]
+    assert waits.asked == [0.5, 1, 2, 4, 8, 10, 10, 10, 0.5, 1]
+    assert attempts == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 0, 1, 2]
+
+
+def test_one_that_opens_after_the_end_is_closed(frames: Frames) -> None:
+    """Opening a camera takes seconds, and nothing wakes who does it."""
+    late = ListedSource(frames([20]), live=True)
+
+    def reopen() -> Source:
+        source.close()
+        return late
+
+    source = ReconnectingSource(
+        ListedSource(frames([10]), live=True, error=SourceError("cable")),
+        reopen,
+        first_wait_s=0.001,
+    )
+    assert [item.state for item in source.frames()] == ["ok", "lost", "reconnecting"]
+    assert late.closed == 1

@@ -1,22 +1,28 @@
 """Against a real server, which is killed, started again, asks for passwords or falls silent."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
 
 from sam3_edge.errors import SourceError, UsageError
+from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.gstreamer.appsink import parse_pipeline
 from sam3_edge.runtime.sources import rtsp
 from sam3_edge.runtime.sources.ffmpeg_stream import FFmpegStreamSource
 from sam3_edge.runtime.sources.gstreamer import GStreamerSource
+from sam3_edge.runtime.sources.reconnecting import ReconnectingSource
 from sam3_edge.runtime.sources.rtsp import open_rtsp
-from tests.runtime.sources.rtsp_server import HOST, RtspServer, serving
+from tests.runtime.sources.rtsp_server import HOST, VIDEO, RtspServer, serving
 
 JPEG = "jpegenc ! rtpjpegpay name=pay0"
 
@@ -203,3 +209,81 @@ def test_nothing_is_left_of_twenty_that_were_closed(rtsp_server: RtspServer) -> 
         counts.append((len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))))  # noqa: PTH208
     assert counts[-1][0] <= counts[5][0] + 1
     assert counts[-1][1] <= counts[5][1] + 2
+
+
+def test_noise_in_mid_stream(rtsp_server: RtspServer, reader: type) -> None:
+    """What comes through a cable that is torn, or a switch that dies."""
+    with noisy_way(rtsp_server.port) as (port, turn_noisy):
+        source = open_rtsp(f"rtsp://{HOST}:{port}/live")
+        frames = source.frames()
+        next(frames)
+        turn_noisy.set()
+        with pytest.raises(
+            SourceError, match=r"expected another picture after .*; check the addr"
+        ) as told:
+            list(frames)
+        source.close()
+    assert "\n" not in str(told.value)
+
+
+@contextmanager
+def noisy_way(port: int) -> Iterator[tuple[int, Event]]:
+    """Through it one connection reaches `port`, until it is told to hand on noise instead."""
+    noise, turn_noisy = np.random.default_rng(1).bytes(100_000), Event()
+
+    def hand_on(out: socket.socket, into: socket.socket) -> None:
+        with suppress(OSError), out, into:
+            while data := out.recv(4096):
+                if turn_noisy.is_set():
+                    into.sendall(noise)
+                    return
+                into.sendall(data)
+
+    def meet(server: socket.socket) -> None:
+        reader, _ = server.accept()
+        camera = socket.create_connection((HOST, port))
+        asking = Thread(target=hand_on, args=(reader, camera))
+        asking.start()
+        hand_on(camera, reader)
+        asking.join()
+
+    with socket.create_server((HOST, 0)) as server:
+        thread = Thread(target=meet, args=(server,))
+        thread.start()
+        yield server.getsockname()[1], turn_noisy
+        thread.join()
+
+
+def test_a_camera_comes_back_with_another_size_and_codec(
+    rtsp_server: RtspServer, reader: type
+) -> None:
+    source = ReconnectingSource(
+        open_rtsp(rtsp_server.url), lambda: open_rtsp(rtsp_server.url), first_wait_s=0.05
+    )
+    items = source.frames()
+    assert next(items).state == "ok"
+    rtsp_server.kill()
+    other = RtspServer(VIDEO.replace("width=320", "width=400"), JPEG, port=rtsp_server.port)
+    other.start()
+    back = next(item for item in items if item.state == "recovered")
+    source.close()
+    other.kill()
+    assert isinstance(back, Frame)
+    assert back.size == (240, 400)
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_ctrl_c_is_heard_while_nobody_answers(gst: object, scheme: str) -> None:
+    with socket.create_server((HOST, 0)) as server:
+        url = f"{scheme}://{HOST}:{server.getsockname()[1]}/live"
+        code = "import sys; from sam3_edge.runtime.sources import open_source; open_source(sys.argv[1])"
+        opening = subprocess.Popen(
+            [sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True
+        )
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1)
+            opening.send_signal(signal.SIGINT)
+            _, told = opening.communicate(timeout=10)  # it would wait for 15 s or abort
+    assert told.endswith("KeyboardInterrupt\n")
+    assert "CRITICAL" not in told
