@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sam3_edge.errors import Sam3EdgeError
-from sam3_edge.gstreamer_place import INSTALL_GSTREAMER, forget_plugins
+from sam3_edge.gstreamer_place import INSTALL_GSTREAMER, SYSTEM_PYTHON, forget_plugins
 
 _TIMEOUT_S = 120
 _PROMPT = "fish"
@@ -20,7 +20,7 @@ _NUM_FRAMES = 3
 
 def check_element(say: Callable[[str], None]) -> None:
     """Raises Sam3EdgeError with what is missing. say: takes a line for each thing that is there."""
-    say(f"tools      {_run('gst-launch-1.0', '--version').stdout.splitlines()[-2].strip()}")
+    say(f"tools      {_version()}")
     if _run("gst-inspect-1.0", "python").returncode:
         raise Sam3EdgeError(
             f"expected GStreamer's loader for elements in Python, got none; {_advice()}"
@@ -30,6 +30,17 @@ def check_element(say: Callable[[str], None]) -> None:
         _check_found(Path(folder))
         say("element    sam3edge found")
         _check_pipeline(Path(folder), say)
+
+
+def _version() -> str:
+    ran = _run("gst-launch-1.0", "--version")
+    found = re.search(r"^GStreamer .*", ran.stdout, flags=re.MULTILINE)
+    if found is None:
+        reason = ran.stderr.strip().splitlines()[-1:] or ["it says nothing"]
+        raise Sam3EdgeError(
+            f"expected gst-launch-1.0 to say its version, got: {reason[0]}; {INSTALL_GSTREAMER}"
+        )
+    return found[0].strip()
 
 
 def found_json(output: str) -> list[dict[str, object]]:
@@ -50,9 +61,10 @@ def _unescaped(text: str) -> str:
 
 def _advice() -> str:
     """It starts the first python3 in PATH, and needs the distribution's `gi` in it."""
-    python = Path(shutil.which("python3") or "")
+    python = Path(shutil.which("python3") or SYSTEM_PYTHON)
     environment = python.parent.parent
-    if not (environment / "pyvenv.cfg").is_file():
+    is_its_own = python.resolve() == Path(SYSTEM_PYTHON).resolve()
+    if is_its_own and not (environment / "pyvenv.cfg").is_file():
         return INSTALL_GSTREAMER
     return (
         f"it takes {environment}, which comes first in PATH, for its own: run `sam3-edge gstreamer "

@@ -2,9 +2,11 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +16,7 @@ from sam3_edge.runtime.gstreamer import __path__ as _folders
 
 PLUGIN_FOLDER = Path(_folders[0]).absolute()  # its folder python/ holds the file
 _FILE = PLUGIN_FOLDER / "python" / "sam3edge.py"
-_SYSTEM_PYTHON = "/usr/bin/python3"
+SYSTEM_PYTHON = "/usr/bin/python3"
 INSTALL_GSTREAMER = (
     "sudo apt install gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good "
     "gstreamer1.0-python3-plugin-loader python3-gi python3-gst-1.0 gir1.2-gst-plugins-base-1.0"
@@ -28,12 +30,16 @@ def install_element() -> Path:
     text = _FILE.read_text(encoding="utf-8")
     assert _LINE in text
     place = user_folder() / _FILE.name
+    whole = place.with_name(f".{place.name}.{os.getpid()}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(
+        whole.write_text(
             text.replace(_LINE, f"SITE_PACKAGES = {str(site_packages())!r}\n"), encoding="utf-8"
         )
+        whole.replace(place)
     except OSError as error:
+        with suppress(OSError):
+            whole.unlink()
         raise Sam3EdgeError(
             f"cannot write {place}: {error.strerror}; `sam3-edge gstreamer --env` does without"
         ) from error
@@ -42,9 +48,12 @@ def install_element() -> Path:
 
 
 def link_gi() -> None:
-    """Of an activated environment, which comes first in PATH, GStreamer's Python believes that it
-    is its own: it must find the distribution's `gi` there. Raises Sam3EdgeError where it cannot."""
-    if sys.prefix == sys.base_prefix or find_spec("gi") is not None:
+    """Of an environment that comes first in PATH, activated or of conda or pyenv, GStreamer's
+    Python believes that it is its own: it must find the distribution's `gi` there.
+
+    Raises Sam3EdgeError where it cannot.
+    """
+    if find_spec("gi") is not None:
         return
     found = _system_gi()
     place = Path(sysconfig.get_path("purelib")) / "gi"
@@ -55,10 +64,16 @@ def link_gi() -> None:
             f"cannot link {place} to {found}: {error.strerror}; make the link, or use an "
             "environment of your own"
         ) from error
+    forget_plugins()
 
 
 def shell_exports() -> str:
-    """Lines for `eval`: the element straight from where sam3-edge is installed."""
+    """Lines for `eval`: the element straight from where sam3-edge is installed.
+
+    Raises Sam3EdgeError where GStreamer's Python could not start in this environment.
+    """
+    if _comes_first():
+        link_gi()
     folder = shlex.quote(str(PLUGIN_FOLDER))
     return (
         f"export GST_PLUGIN_PATH={folder}${{GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}}\n"
@@ -82,24 +97,30 @@ def site_packages() -> Path:
         ) from error
 
 
+def _comes_first() -> bool:
+    """Whether this environment's is the first python3 in PATH, which GStreamer's goes by."""
+    python = shutil.which("python3")
+    return python is not None and Path(python).parent.resolve() == Path(sys.prefix, "bin").resolve()
+
+
 def _system_gi() -> str:
     """Asked of the Python that GStreamer embeds. To load it here would make GStreamer look for
     plugins before there is the link."""
     ask = "import gi, sys; print(*sys.version_info[:2], sep='.'); print(gi.__path__[0])"
     try:
         ran = subprocess.run(
-            [_SYSTEM_PYTHON, "-c", ask], capture_output=True, text=True, check=True, timeout=60
+            [SYSTEM_PYTHON, "-c", ask], capture_output=True, text=True, check=True, timeout=60
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise Sam3EdgeError(
-            f"expected GStreamer's Python in {_SYSTEM_PYTHON}, found none; {INSTALL_GSTREAMER}"
+            f"expected GStreamer's Python in {SYSTEM_PYTHON}, found none; {INSTALL_GSTREAMER}"
         ) from error
     version, found = ran.stdout.splitlines()
     ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if version != ours:
         raise Sam3EdgeError(
             f"expected an environment of Python {version}, as GStreamer's own, got {ours}; make "
-            f"one with {_SYSTEM_PYTHON} -m venv"
+            f"one with {SYSTEM_PYTHON} -m venv"
         )
     return found
 
@@ -107,8 +128,14 @@ def _system_gi() -> str:
 def forget_plugins() -> None:
     """Delete GStreamer's list of what it knows, which it makes again: an element that once could
     not be loaded stays in it as missing, without a word."""
-    named = os.environ.get("GST_REGISTRY")
+    named = os.environ.get("GST_REGISTRY_1_0") or os.environ.get("GST_REGISTRY")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     lists = [Path(named)] if named else list((cache / "gstreamer-1.0").glob("registry.*.bin"))
     for path in lists:
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise Sam3EdgeError(
+                f"cannot delete {path}: {error.strerror}; delete GStreamer's list of its plugins "
+                "yourself: in it an element that is new may be missing"
+            ) from error

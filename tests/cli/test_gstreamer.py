@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sam3_edge.gstreamer_check import found_json
-from sam3_edge.gstreamer_place import PLUGIN_FOLDER, site_packages
+from sam3_edge.gstreamer_check import _advice, found_json
+from sam3_edge.gstreamer_place import INSTALL_GSTREAMER, PLUGIN_FOLDER, site_packages
 from tests.runtime.gstreamer.element.runs import bare_path, missing
 
 ELEMENT = Path(".gstreamer-1.0/plugins/python/sam3edge.py")
@@ -80,6 +80,7 @@ def test_the_exports_are_for_a_shell(user: User) -> None:
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert shell.stdout.splitlines() == [f"{PLUGIN_FOLDER}{after}", str(site_packages())]
+    assert list(user.environment.glob("lib/python*/site-packages/gi")) == []  # not activated
     assert (PLUGIN_FOLDER / "python" / "sam3edge.py").is_file()
     assert (site_packages() / "numpy").is_dir()
 
@@ -132,6 +133,19 @@ def test_an_activated_environment_gets_the_gi_that_gstreamer_needs(
     assert user.run("--check").returncode == 0
 
 
+def test_the_exports_serve_an_activated_environment(user: User, gstreamer: None) -> None:
+    missed = user.activated("gst-inspect-1.0 --exists python || true")
+    assert (
+        "pygobject initialization failed" in missed.stderr
+    )  # and is known to GStreamer from now on
+    ran = user.activated(
+        'eval "$(sam3-edge gstreamer --env)"\n'
+        "gst-launch-1.0 -q videotestsrc num-buffers=2 ! sam3edge prompt=fish ! fakesink"
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert not (user.home / ELEMENT).exists()
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("--env", "--check"), ("--install", "--env")], ids=" ".join
 )
@@ -150,10 +164,48 @@ def test_a_place_that_cannot_be_written_is_one_line(user: User, gstreamer: None)
     assert ran.stderr.count("\n") == 1
 
 
+def test_a_list_of_plugins_that_cannot_be_deleted_is_one_line(user: User, gstreamer: None) -> None:
+    ran = user.run("--install", GST_REGISTRY=str(user.home))
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"sam3-edge: error: cannot delete {user.home}: ")
+    assert ran.stderr.count("\n") == 1
+
+
+def test_an_older_file_is_replaced_and_nothing_else_left(user: User, gstreamer: None) -> None:
+    (user.home / ELEMENT).parent.mkdir(parents=True)
+    (user.home / ELEMENT).write_text("of an older version (")
+    assert user.run("--install", "--check").returncode == 0
+    assert [path.name for path in (user.home / ELEMENT).parent.iterdir() if path.is_file()] == [
+        "sam3edge.py"
+    ]
+
+
 def test_without_gstreamer_it_says_what_to_install(user: User) -> None:
     ran = user.run("--check", PATH=str(user.home))
     assert ran.returncode == 1
     assert "expected gst-launch-1.0, got no such program; sudo apt install" in ran.stderr
+
+
+def test_a_gstreamer_that_does_not_run_is_one_line(user: User) -> None:
+    program = user.home / "gst-launch-1.0"
+    program.write_text("#!/bin/sh\necho 'no libgstreamer' >&2\nexit 127\n")
+    program.chmod(0o755)
+    ran = user.run("--check", PATH=f"{user.home}:{bare_path()}")
+    assert ran.returncode == 1
+    assert "to say its version, got: no libgstreamer; sudo apt install" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_another_python_that_comes_first_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of conda or pyenv does, which no pyvenv.cfg gives away."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert f"it takes {tmp_path}, which comes first in PATH" in _advice()
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert _advice() == INSTALL_GSTREAMER
 
 
 def test_what_gst_launch_prints_is_read_back() -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import TypeVar
 
@@ -52,7 +51,7 @@ class Model:
         try:
             self._bundle = open_bundle(key.bundle, verified_only=not key.unverified)
             self._self_check = self._make_self_check()
-            self._backend, self._slots = self._thread.submit(self._load).result()
+            self._backend = self._thread.submit(self._load).result()
         except BaseException:
             self._thread.shutdown()
             raise
@@ -63,9 +62,6 @@ class Model:
             shape=(manifest.model.context_length, manifest.model.d_model),
             warn=warn,
         )
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for slot in range(len(self._slots)):
-            self._free.put(slot)
 
     def request(self, settings: Settings, warn: Callable[[str], None]) -> Request:
         """For any thread. warn: takes a line for each phrase the model does not know.
@@ -95,36 +91,27 @@ class Model:
                 warn(warning)
         return Request(prompts=prompts, batch=batch)
 
-    def take_slot(self, *, wait: bool) -> int | None:
-        """A slot to write a picture into; None where all are taken. Give it back."""
-        try:
-            return self._free.get(block=wait)
-        except Empty:
-            return None
-
-    def give_back(self, slot: int) -> None:
-        self._free.put(slot)
-
-    def image(self, slot: int) -> NDArray[np.uint8]:
-        """(S, S, 3) uint8 RGB."""
-        return self._slots[slot]
+    def new_image(self) -> NDArray[np.uint8]:
+        """(S, S, 3) uint8 RGB. Each element has one of its own: with the engine's slots those that
+        come first would take them again and again, and the last would never get one."""
+        return np.zeros_like(self._slot)
 
     def submit(self, work: Callable[[], _Done]) -> "Future[_Done]":
         """Have `work` done on the engine's thread, after what was submitted before."""
         return self._thread.submit(work)
 
-    def run(self, slot: int, request: Request) -> RawOutput:
+    def run(self, image: NDArray[np.uint8], request: Request) -> RawOutput:
         """On the engine's thread only. Raises EngineError, also where the engine has drifted."""
         if self._self_check is not None and self._self_check.is_due():
             self._self_check.run(self._backend)
-        return self._backend.submit(slot, request.batch).result()
+        np.copyto(self._slot, image)
+        return self._backend.submit(0, request.batch).result()
 
     def close(self) -> None:
         self._thread.submit(self._backend.close).result()
         self._thread.shutdown()
 
-    def _load(self) -> tuple[Backend, list[NDArray[np.uint8]]]:
-        """The engine and its image slots."""
+    def _load(self) -> Backend:
         backend = load_backend(self._bundle, num_threads=self.key.threads or None)
         if self._self_check is not None:
             try:
@@ -132,7 +119,8 @@ class Model:
             except BaseException:
                 backend.close()
                 raise
-        return backend, [backend.image_slot(slot) for slot in range(backend.num_slots)]
+        self._slot = backend.image_slot(0)
+        return backend
 
     def _make_self_check(self) -> SelfCheck | None:
         if not self.key.self_check:
@@ -148,7 +136,7 @@ class Model:
         check = self._self_check
         if check is None or self._text_is_proven or not self._text_cache.missing(texts):
             return
-        self._thread.submit(check.run, self._backend, encode_text=True).result()
+        check.run_text(self._backend)
         self._text_is_proven = True
 
 

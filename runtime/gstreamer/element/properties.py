@@ -16,7 +16,7 @@ class Settings:
     """The properties' values, under their names with underscores.
 
     prompt: phrases between semicolons. bundle: a folder; "" is the one that comes with sam3-edge.
-    threshold: score, 0..1; negative takes what the bundle found best for each phrase.
+    threshold: score, 0..1; -1 takes what the bundle found best for each phrase.
     every: look at every N-th frame. draw: one of DRAWN, or what a user wrote instead.
     asynchronous: the property `async`. threads: of an engine on the CPU; 0 takes all.
     """
@@ -45,9 +45,15 @@ class Settings:
         return getattr(self, _field(name))
 
 
-def check_drawn(settings: Settings) -> None:
+def check_settings(settings: Settings) -> None:
+    """What GObject lets through. Raises UsageError."""
     if settings.draw not in DRAWN:
-        raise UsageError(f"draw: expected {', '.join(DRAWN)}, got {settings.draw!r}")
+        raise UsageError(f"draw: expected {', '.join(DRAWN)}, got {settings.draw[:40]!r}")
+    if -1 < settings.threshold < 0:
+        raise UsageError(
+            f"threshold: expected 0 to 1, or -1 for what the bundle found best, "
+            f"got {settings.threshold:g}"
+        )
 
 
 def _field(name: str) -> str:

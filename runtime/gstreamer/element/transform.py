@@ -3,12 +3,12 @@
 import ctypes
 import ctypes.util
 from functools import cache
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from sam3_edge.errors import UsageError
 from sam3_edge.runtime.gstreamer.element.failures import post_warning, told
 from sam3_edge.runtime.gstreamer.element.modules import GObject, Gst, GstBase
-from sam3_edge.runtime.gstreamer.element.properties import Settings, check_drawn, gobject_properties
+from sam3_edge.runtime.gstreamer.element.properties import Settings, gobject_properties
 
 if TYPE_CHECKING:
     from sam3_edge.runtime.gstreamer.element.layout import Picture
@@ -47,24 +47,23 @@ def element_type() -> Any:
             _float_again(self)
             self._settings = Settings()
             self._stream: Stream | None = None
+            self._changing = RLock()  # again in the same thread where a warning makes one change
             self._layout: FrameLayout | None = None
             # Never in passthrough: a buffer that is shared costs a copy of its header alone, and may
             # then carry metadata that is asked for while it passes.
             self.set_in_place(True)
 
         def do_get_property(self, pspec: Any) -> object:
-            return self._settings.value(pspec.name)
+            return self._current().value(pspec.name)
 
+        @told(None)
         def do_set_property(self, pspec: Any, value: object) -> None:
-            settings = self._settings.changed(pspec.name, value)
-            if self._stream is not None:
-                try:
-                    check_drawn(settings)
-                except UsageError as error:
-                    post_warning(self, f"{error} (what was set before goes on)")
-                    return
-                self._stream.change(settings)
-            self._settings = settings
+            with self._changing:
+                settings = self._current().changed(pspec.name, value)
+                if self._stream is None:
+                    self._settings = settings
+                else:
+                    self._stream.change(settings)
 
         @told(False)
         def do_start(self) -> bool:
@@ -78,12 +77,19 @@ def element_type() -> Any:
             def warn(text: str) -> None:
                 post_warning(self, text)
 
-            self._stream = Stream(self.get_name(), self._settings, on_result, warn)
+            settings = self._settings
+            stream = Stream(self.get_name(), settings, on_result, warn)
+            with self._changing:
+                self._stream = stream
+                if self._settings is not settings:  # somebody changed them while it loaded
+                    stream.change(self._settings)
             return True
 
         @told(False)
         def do_stop(self) -> bool:
-            stream, self._stream = self._stream, None
+            with self._changing:
+                self._settings = self._current()
+                stream, self._stream = self._stream, None
             self._layout = None
             if stream is not None:
                 stream.close()
@@ -96,12 +102,21 @@ def element_type() -> Any:
             self._layout = layout_of_caps(incaps)
             return True
 
+        @told(False)
+        def do_sink_event(self, event: Any) -> bool:
+            if self._stream is not None:
+                if event.type == Gst.EventType.EOS:  # whoever hears it stops listening
+                    self._stream.finish()
+                elif event.type in (Gst.EventType.FLUSH_STOP, Gst.EventType.SEGMENT):
+                    self._stream.forget()
+            return bool(GstBase.BaseTransform.do_sink_event(self, event))
+
         @told(Gst.FlowReturn.ERROR)
         def do_transform_ip(self, buffer: Any) -> Any:
             from sam3_edge.runtime.gstreamer.element.layout import mapped
             from sam3_edge.runtime.gstreamer.element.metadata import attach
 
-            settings = self._settings
+            settings = self._current()
             assert self._stream is not None
             assert self._layout is not None
             pts_ns = None if buffer.pts == Gst.CLOCK_TIME_NONE else buffer.pts
@@ -112,6 +127,10 @@ def element_type() -> Any:
             if seen_and_lag is not None and settings.metadata:
                 attach(buffer, *seen_and_lag)
             return Gst.FlowReturn.OK
+
+        def _current(self) -> Settings:
+            stream = self._stream
+            return self._settings if stream is None else stream.settings
 
     GObject.type_register(Sam3Edge)
     return Sam3Edge

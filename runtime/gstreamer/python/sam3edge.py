@@ -20,6 +20,12 @@ GstBase: Any = import_module("gi.repository.GstBase")
 GLib: Any = import_module("gi.repository.GLib")
 GObject: Any = import_module("gi.repository.GObject")
 
+# An application that had a videoconvert in its hands before GstBase was loaded has made PyGObject
+# put an empty class in the place of its base: what derives from that one GStreamer never calls.
+if "__info__" not in vars(GstBase.BaseTransform):
+    GstBase.BaseTransform.__gtype__.pytype = None
+    GstBase.__dict__.pop("BaseTransform", None)
+
 SITE_PACKAGES = ""
 ENVIRONMENT = "SAM3_EDGE_SITE_PACKAGES"
 

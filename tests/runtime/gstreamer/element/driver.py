@@ -3,6 +3,7 @@
 Not a test, and not a part of ours: no more than an application would do. Its argument is JSON:
 pipeline: for `Gst.parse_launch`; the element to look at is named `e`.
 changes: [after how many buffers, name of an element, property, value].
+warnings: how many to wait for; those that come after the end of the stream count too.
 pictures: also give the bytes that leave `e`, in base64.
 push: [format, padding], two pictures go into the appsrc `in`; with a padding their rows lie so many
 bytes apart, as only their GstVideoMeta says.
@@ -51,6 +52,9 @@ def main(plan: dict[str, Any]) -> dict[str, Any]:
     if "push" in plan:
         _push_pictures(pipeline.get_by_name("in"), *plan["push"])
     _listen(pipeline.get_bus(), seen)
+    while len(seen["warnings"]) < plan.get("warnings", 0) and seen["error"] is None:
+        late = pipeline.get_bus().timed_pop_filtered(60 * Gst.SECOND, Gst.MessageType.WARNING)
+        seen["warnings"].append(late.parse_warning()[0].message)
     seen["threads"] = _threads()
     pipeline.set_state(Gst.State.NULL)
     seen["threads_after"] = _threads()

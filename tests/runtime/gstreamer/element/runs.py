@@ -27,20 +27,18 @@ class Pipelines:
     def launch(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """gst-launch-1.0 with these arguments, one word or several each."""
         words = [word for argument in arguments for word in argument.split(" ")]
-        return self._run(["gst-launch-1.0", *words], variables)
+        return self.run(["gst-launch-1.0", *words], **variables)
 
     def drive(self, pipeline: str, **plan: Any) -> Any:
         """What `driver.py` prints."""
         text = json.dumps({"pipeline": pipeline, **plan})
-        ran = self._run([SYSTEM_PYTHON, str(DRIVER), text], {})
+        ran = self.run([SYSTEM_PYTHON, str(DRIVER), text])
         assert ran.returncode == 0, ran.stderr
         assert "CRITICAL" not in ran.stderr
         assert "Traceback" not in ran.stderr
         return json.loads(ran.stdout)
 
-    def _run(
-        self, command: list[str], variables: Mapping[str, str]
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
             env={**os.environ, **self.environment, **variables},
@@ -85,9 +83,15 @@ def missing() -> str | None:
 
 
 def bare_path() -> str:
-    """Without virtual environments, which GStreamer's Python would take for its own."""
-    places = os.environ["PATH"].split(":")
-    return ":".join(place for place in places if not Path(place, "../pyvenv.cfg").exists())
+    """Without other Pythons than the system's, which GStreamer's would take for its own."""
+    return ":".join(place for place in os.environ["PATH"].split(":") if not _has_another(place))
+
+
+def _has_another(place: str) -> bool:
+    python = Path(place, "python3")
+    if not python.exists():
+        return False
+    return Path(place, "../pyvenv.cfg").exists() or not python.samefile(SYSTEM_PYTHON)
 
 
 def _output(*command: str, **variables: str) -> str | None:

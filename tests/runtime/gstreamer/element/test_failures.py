@@ -71,6 +71,19 @@ def test_an_engine_that_fails_ends_the_stream(how: str, pipelines: Pipelines, br
     assert "Traceback" not in ran.stderr
 
 
+def test_an_engine_that_fails_with_the_last_picture_is_no_success(
+    pipelines: Pipelines, broken: Path
+) -> None:
+    ran = pipelines.launch(
+        "videotestsrc num-buffers=1 !",
+        f"sam3edge prompt=fish bundle={broken} self-check=false async=true",
+        "! fakesink",
+    )
+    assert ran.returncode != 0
+    assert "logits: expected finite numbers from the decoder graph, got NaN" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_an_engine_that_is_not_the_one_that_was_verified_does_not_start(
     pipelines: Pipelines, broken: Path
 ) -> None:

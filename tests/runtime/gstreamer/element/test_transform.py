@@ -10,7 +10,7 @@ import pytest
 from sam3_edge.gstreamer_check import found_json
 from sam3_edge.gstreamer_place import PLUGIN_FOLDER
 from sam3_edge.runtime.rle import decode_rle
-from tests.runtime.gstreamer.element.runs import Pipelines
+from tests.runtime.gstreamer.element.runs import SYSTEM_PYTHON, Pipelines
 
 FORMATS = ("BGR", "RGB", "BGRx", "RGBA", "NV12", "I420")
 
@@ -127,6 +127,26 @@ def test_not_waiting_a_live_stream_of_30_a_second_loses_no_buffer(pipelines: Pip
     assert min(lags.values()) >= 1
 
 
+def test_the_last_result_comes_before_the_end(pipelines: Pipelines) -> None:
+    # The real bundle, whose engine takes longer than the end; the driver does not listen after it.
+    seen = pipelines.drive(
+        "videotestsrc num-buffers=1 ! sam3edge name=e prompt=fish async=true threads=1 ! fakesink"
+    )
+    assert seen["error"] is None
+    assert [result["frame"] for result in seen["results"]] == [0]
+
+
+def test_what_was_found_before_a_jump_in_time_is_not_attached_after_it(
+    pipelines: Pipelines, element: str
+) -> None:
+    seen = pipelines.drive(
+        f"concat name=c ! {element} prompt=fish every=1000 ! fakesink "
+        "videotestsrc num-buffers=3 ! c. videotestsrc num-buffers=2 ! c."
+    )
+    assert seen["error"] is None
+    assert [len(buffer["regions"]) for buffer in seen["buffers"]] == [1, 1, 1, 0, 0]
+
+
 def test_without_metadata_and_drawing_buffers_pass_as_they_are(
     pipelines: Pipelines, element: str
 ) -> None:
@@ -176,6 +196,29 @@ def test_two_elements_share_one_model_and_free_it(pipelines: Pipelines, element:
     assert by_element == {"e": ["fish"] * 4, "other": ["crab"] * 4}
     assert seen["threads"] == ["onnxruntime", "sam3-edge inference"]
     assert seen["threads_after"] == []
+
+
+def test_an_application_that_had_a_videoconvert_in_its_hands_is_served(
+    pipelines: Pipelines, element: str
+) -> None:
+    """PyGObject then has a class of its own for the element's base."""
+    script = f"""
+import gi
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst
+Gst.init(None)
+convert = Gst.ElementFactory.make("videoconvert")
+pipeline = Gst.parse_launch("videotestsrc num-buffers=2 ! {element} prompt=fish ! fakesink")
+pipeline.set_state(Gst.State.PLAYING)
+wanted = Gst.MessageType.ELEMENT | Gst.MessageType.EOS | Gst.MessageType.ERROR
+while (message := pipeline.get_bus().timed_pop_filtered(60 * Gst.SECOND, wanted)) is not None:
+    print(message.type.first_value_nick)
+    if message.type != Gst.MessageType.ELEMENT:
+        break
+pipeline.set_state(Gst.State.NULL)
+"""
+    ran = pipelines.run([SYSTEM_PYTHON, "-c", script])
+    assert (ran.stdout.split(), ran.stderr) == (["element", "element", "eos"], "")
 
 
 def test_the_plugin_folder_holds_one_file() -> None:
