@@ -39,6 +39,14 @@ class BufferPool:
                 self._arrays.append(array)
             return array
 
+    def let_go(self) -> None:
+        """Of every array that nobody refers to."""
+        with self._lock:
+            free = [count == _UNUSED for count in _reference_counts(self._arrays)]
+            self._arrays = [
+                array for array, is_free in zip(self._arrays, free, strict=True) if not is_free
+            ]
+
 
 def _reference_counts(arrays: Sequence[NDArray[Any]]) -> list[int]:
     return [getrefcount(array) for array in arrays]

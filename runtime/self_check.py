@@ -5,7 +5,7 @@ from time import monotonic
 from typing import Literal
 
 from sam3_edge.engines.backend import Backend
-from sam3_edge.engines.drift import check_drift, replay
+from sam3_edge.engines.drift import check_drift, replay, replay_text
 from sam3_edge.engines.references import References
 
 INTERVAL_S = 3600.0
@@ -43,3 +43,7 @@ class SelfCheck:
         check_drift(drift, self._precision)
         self._count += 1
         self._last_s = self._clock()
+
+    def run_text(self, backend: Backend) -> None:
+        """The text graph alone, which is loaded for it; beside frames too. Raises EngineError."""
+        check_drift(replay_text(backend, self._references), self._precision)

@@ -108,3 +108,16 @@ def test_another_thread_may_let_go() -> None:
     thread.start()
     thread.join()
     assert address(pool.take(SHAPE, np.uint8)) == first
+
+
+def test_it_lets_go_of_what_nobody_looks_at() -> None:
+    pool = BufferPool()
+    kept, let_go = pool.take(SHAPE, np.uint8), pool.take(SHAPE, np.uint8)
+    gone = weakref.ref(let_go)
+    kept[...] = 7
+    del let_go
+    pool.let_go()
+    assert gone() is None
+    others = [pool.take(SHAPE, np.uint8) for _ in range(3)]
+    assert not any(np.shares_memory(kept, other) for other in others)
+    assert (kept == 7).all()
