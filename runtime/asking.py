@@ -8,7 +8,12 @@ from sam3_edge.engines.bundle import Bundle
 from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.one_frame import Request
 from sam3_edge.runtime.postprocess import Suppression
-from sam3_edge.runtime.prompts import choose_prompts, split_threshold, unknown_phrase_warning
+from sam3_edge.runtime.prompts import (
+    Prompt,
+    choose_prompts,
+    split_threshold,
+    unknown_phrase_warning,
+)
 from sam3_edge.runtime.text_cache import TextCache
 from sam3_edge.runtime.tokenizer import Tokenizer
 
@@ -28,7 +33,7 @@ class Asking:
         mask_bits: bool = False,
         suppression: Suppression | None = None,
     ) -> None:
-        """warn: takes one line for every phrase that the model was not trained on."""
+        """warn: takes one line for every phrase that the model was not trained on, once."""
         self._bundle = bundle
         self._backend = backend
         self._text_cache = text_cache
@@ -36,6 +41,7 @@ class Asking:
         self._tokenizer = Tokenizer()
         self._crop_masks, self._mask_bits = crop_masks, mask_bits
         self._suppression = suppression
+        self._warned: set[str] = set()
         self._lock = Lock()  # one change after the other
         self._request: Request | None = None
 
@@ -51,13 +57,19 @@ class Asking:
 
         Raises PromptError, UsageError, EngineError; what was asked before then stays.
         """
+        return self.change(lambda _: prompts, threshold)
+
+    def change(
+        self,
+        changed: Callable[[tuple[Prompt, ...]], Sequence[str]],
+        threshold: float | None = None,
+    ) -> Request:
+        """`ask` what `changed` makes of what is asked now; no other change comes between."""
         with self._lock:
+            now = () if self._request is None else self._request.prompts
             manifest = self._bundle.manifest
-            chosen = choose_prompts(prompts, threshold, manifest, self._tokenizer)
-            for prompt in chosen:
-                warning = unknown_phrase_warning(prompt.text, manifest.vocabulary)
-                if warning is not None:
-                    self._warn(warning)
+            chosen = choose_prompts(changed(now), threshold, manifest, self._tokenizer)
+            self._warn_of_unknown(chosen)
             batch = prompt_batch(
                 chosen,
                 backend=self._backend,
@@ -77,3 +89,10 @@ class Asking:
     def missing(self, prompts: Sequence[str]) -> bool:
         """Whether the text graph is needed to ask these."""
         return bool(self._text_cache.missing([split_threshold(text)[0] for text in prompts]))
+
+    def _warn_of_unknown(self, prompts: Sequence[Prompt]) -> None:
+        for text in (prompt.text for prompt in prompts if prompt.text not in self._warned):
+            self._warned.add(text)
+            warning = unknown_phrase_warning(text, self._bundle.manifest.vocabulary)
+            if warning is not None:
+                self._warn(warning)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_edge.engines.backend import Backend, Pending, PromptBatch, RawOutput
+from sam3_edge.errors import SourceError
 from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.postprocess import Suppression, postprocess
 from sam3_edge.runtime.preprocess import preprocess_planes
@@ -47,9 +48,15 @@ class InFlight:
 
 
 def submit(frame: Frame, backend: Backend, slot: int, request: Request) -> InFlight:
-    """slot: a free one of the backend's."""
+    """slot: a free one of the backend's. Raises EngineError; SourceError for a picture that cannot
+    be resized."""
     started = perf_counter()
-    preprocess_planes(frame.planes, frame.format, frame.size, backend.image_slot(slot))
+    try:
+        preprocess_planes(frame.planes, frame.format, frame.size, backend.image_slot(slot))
+    except ValueError as error:
+        raise SourceError(
+            f"{frame.source}: frame {frame.index} cannot be looked at: {error}; give another picture"
+        ) from error
     preprocess_ms = (perf_counter() - started) * 1e3
     pending = backend.submit(slot, request.batch)
     return InFlight(frame=frame, request=request, pending=pending, preprocess_ms=preprocess_ms)

@@ -18,27 +18,28 @@ class Prompt:
 
 
 def check_prompt_texts(texts: Sequence[str], tokenizer: Tokenizer) -> None:
-    """Raises PromptError for no prompt, an empty, a too long or a repeated one."""
+    """Raises PromptError for no prompt, an empty, a too long, a repeated one, and what is no text."""
     if not texts:
         raise PromptError(
-            'expected at least one prompt, got none; say what to look for: --prompt "fish"'
+            'expected at least one prompt, got none; say what to look for, such as "fish"'
         )
     seen: dict[str, str] = {}
     for text in texts:
+        _check_characters(text)
         words = normalise(text)
         if not words:
             raise PromptError(
-                f'expected words to look for, got the empty prompt {text!r}; try --prompt "fish"'
+                f'expected words to look for, got the empty prompt {short(text)!r}; try "fish"'
             )
         if not tokenizer.fits(text):
             raise PromptError(
-                f"prompt {_short(text)!r}: expected at most {CONTEXT_LENGTH} tokens (about 25 words), "
+                f"prompt {short(text)!r}: expected at most {CONTEXT_LENGTH} tokens (about 25 words), "
                 f"got {tokenizer.num_tokens(text)}; use fewer words"
             )
         if words in seen:
             raise PromptError(
-                f"expected different prompts, got {seen[words]!r} and {text!r}, which are the same "
-                "to the model; give it once"
+                f"expected different prompts, got {short(seen[words])!r} and {short(text)!r}, "
+                "which are the same to the model; give it once"
             )
         seen[words] = text
 
@@ -57,9 +58,16 @@ def split_threshold(text: str) -> tuple[str, float | None]:
         return text, None
     if not 0 <= threshold <= 1:  # NaN too
         raise PromptError(
-            f"prompt {_short(text)!r}: expected a threshold from 0 to 1 after the colon, got {number}"
+            f"prompt {short(text)!r}: expected a threshold from 0 to 1 after the last colon, got "
+            f"{short(number)}; behind a phrase that ends so write its threshold too: "
+            f"{short(text) + ':0.5'!r}"
         )
     return phrase, threshold
+
+
+def join_threshold(prompt: Prompt) -> str:
+    """What `split_threshold` takes apart, to the last bit of a float32."""
+    return f"{prompt.text}:{prompt.threshold:.9g}"
 
 
 def choose_prompts(
@@ -111,5 +119,16 @@ def _fitted(text: str, manifest: Manifest) -> float:
     return manifest.default_threshold if phrase is None else phrase.threshold
 
 
-def _short(text: str) -> str:
+def _check_characters(text: str) -> None:
+    """Bytes of another encoding, and halves of characters: no output could write them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"prompt {short(text)!r}: expected text in UTF-8, got {text[error.start]!r}; "
+            "write it in UTF-8"
+        ) from error
+
+
+def short(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."

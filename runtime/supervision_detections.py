@@ -27,10 +27,10 @@ def to_supervision(result: FrameResult) -> Any:
     for row, mask in zip(masks, found.masks, strict=True):
         row[:] = mask.full()
     return supervision.Detections(
-        xyxy=found.boxes,
+        xyxy=found.boxes.copy(),  # who draws or tracks may write into them
         mask=masks,
-        confidence=found.scores,
-        class_id=found.prompt_index,
-        tracker_id=found.track_ids,
+        confidence=found.scores.copy(),
+        class_id=found.prompt_index.copy(),
+        tracker_id=None if found.track_ids is None else found.track_ids.copy(),
         data={"class_name": np.array(result.prompts, dtype=np.str_)[found.prompt_index]},
     )

@@ -21,6 +21,10 @@ from sam3_edge.errors import EngineError
 from sam3_edge.runtime.tokenizer import normalise
 
 _Row = tuple[NDArray[np.float32], NDArray[np.bool_]]
+# RuntimeError: a bit that says "encrypted", or a method of compression that nobody has.
+_DAMAGE = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def default_cache_folder() -> Path:
@@ -38,7 +42,7 @@ def default_cache_folder() -> Path:
 class TextCache:
     """graph_sha256: of the text graph. shape: (32, C) of one prompt's features.
 
-    warn: takes one line for every file that is damaged or cannot be written.
+    warn: takes one line for every file that is damaged, and one where none can be written.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class TextCache:
         self._graph_sha256 = graph_sha256
         self._shape = shape
         self._warn = warn
+        self._is_told = False
         self._rows: dict[str, _Row] = {}
 
     def missing(self, texts: Sequence[str]) -> list[str]:
@@ -100,7 +105,7 @@ class TextCache:
                 features, mask = archive["features"], archive["mask"]
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except _DAMAGE as error:
             self._warn(f"{path} is damaged ({error}): encoding {text!r} again")
             return None
         fits = features.shape == self._shape and mask.shape == self._shape[:1]
@@ -123,9 +128,14 @@ class TextCache:
         except OSError as error:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
+            self._warn_of_folder(error)
+
+    def _warn_of_folder(self, error: OSError) -> None:
+        if not self._is_told:
+            self._is_told = True
             self._warn(
-                f"cannot keep the encoded prompt {text!r} in {self._folder}: {error.strerror}; "
-                "every run will encode it again (--text-cache names another folder)"
+                f"cannot keep encoded prompts in {self._folder}: {error.strerror}; "
+                "every run will encode them again (--text-cache names another folder)"
             )
 
 

@@ -1,13 +1,17 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sam3_edge.engines.manifest import Phrase
 from sam3_edge.errors import PromptError, UsageError
 from sam3_edge.runtime.prompts import (
+    Prompt,
     check_prompt_texts,
     choose_thresholds,
+    join_threshold,
+    split_threshold,
     unknown_phrase_warning,
 )
 from sam3_edge.runtime.tokenizer import Tokenizer
@@ -44,6 +48,56 @@ def test_bad_prompts_are_refused(texts: list[str], message: str, tokenizer: Toke
         check_prompt_texts(texts, tokenizer)
     assert "\n" not in str(refused.value)
     assert refused.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("fish", ("fish", None)),
+        ("fish:0.4", ("fish", 0.4)),
+        ("fish: 1", ("fish", 1.0)),
+        ("note: fish", ("note: fish", None)),
+        ("fish:", ("fish:", None)),
+        ("ratio 1:2:0.3", ("ratio 1:2", 0.3)),
+        (":0.4", ("", 0.4)),
+    ],
+)
+def test_a_number_after_the_last_colon_is_the_threshold(
+    text: str, pair: tuple[str, float | None]
+) -> None:
+    assert split_threshold(text) == pair
+
+
+@pytest.mark.parametrize("number", ["1.5", "-0.1", "nan", "inf", "1e9"])
+def test_a_number_that_is_no_threshold_is_refused(number: str) -> None:
+    with pytest.raises(
+        PromptError, match=f"got {number}; .* write its threshold too: 'a:{number}:0"
+    ):
+        split_threshold(f"a:{number}")
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.27, 1.0, 1e-7, float(np.float32(1) / 3)])
+@pytest.mark.parametrize("text", ["fish", "ratio 1:2", "a:"])
+def test_a_threshold_joined_is_split_again(text: str, threshold: float) -> None:
+    joined = join_threshold(Prompt(text=text, threshold=threshold))
+    phrase, split = split_threshold(joined)
+    assert split is not None
+    assert (phrase, np.float32(split)) == (text, np.float32(threshold))
+
+
+@pytest.mark.parametrize("text", ["\udcff", "fish \ud83d"])
+def test_what_no_output_could_write_is_refused(text: str, tokenizer: Tokenizer) -> None:
+    with pytest.raises(PromptError, match="expected text in UTF-8") as refused:
+        check_prompt_texts([text], tokenizer)
+    str(refused.value).encode()
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000, " " * 10_000, "fish " * 2_000, "\x1b[31m" * 2_000])
+def test_the_message_of_a_long_prompt_is_short(text: str, tokenizer: Tokenizer) -> None:
+    with pytest.raises(PromptError) as refused:
+        check_prompt_texts([text], tokenizer)
+    assert len(str(refused.value)) < 300
+    assert str(refused.value).isprintable()
 
 
 def test_thresholds_come_from_the_bundle_unless_given() -> None:

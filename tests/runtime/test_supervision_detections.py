@@ -68,8 +68,15 @@ def test_every_field() -> None:
     np.testing.assert_array_equal(got.confidence, given.detections.scores)
     assert got.class_id is not None
     assert got.class_id.tolist() == [0, 1, 0]
-    np.testing.assert_array_equal(got.tracker_id, ids)
     assert got.data["class_name"].tolist() == ["fish", "sea star", "fish"]
+    np.testing.assert_array_equal(got.tracker_id, ids)
+    for theirs in (got.xyxy, got.confidence, got.class_id, got.tracker_id):
+        assert theirs is not None
+        theirs += 1  # as trackers do
+    np.testing.assert_array_equal(given.detections.boxes, result(3).detections.boxes)
+    np.testing.assert_array_equal(given.detections.scores, result(3).detections.scores)
+    assert given.detections.prompt_index.tolist() == [0, 1, 0]
+    assert ids.tolist() == [4, 5, 6]
 
 
 @pytest.mark.usefixtures("_supervision")

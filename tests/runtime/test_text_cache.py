@@ -85,6 +85,20 @@ def test_a_damaged_file_is_encoded_again(tmp_path: Path, warnings: list[str], da
     assert cache(tmp_path, warnings).missing(["fish"]) == []
 
 
+def test_no_damaged_byte_stops_a_run(tmp_path: Path, warnings: list[str]) -> None:
+    """Every bit of what zipfile reads before it can check a sum: headers and the directory."""
+    cache(tmp_path, warnings).features(["fish"], Encoder())
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    for place in (*range(80), *range(len(content) - 200, len(content))):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            cache(tmp_path, warnings).missing(["fish"])
+    assert warnings
+
+
 def test_a_folder_that_cannot_be_written_only_warns(tmp_path: Path, warnings: list[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     encoder = Encoder()
@@ -92,7 +106,9 @@ def test_a_folder_that_cannot_be_written_only_warns(tmp_path: Path, warnings: li
     assert mine.features(["fish"], encoder).features.shape == (1, *SHAPE)
     mine.features(["fish"], encoder)
     assert len(encoder.asked) == len(warnings) == 1
-    assert "cannot keep the encoded prompt 'fish'" in warnings[0]
+    mine.features(["crab", "ray"], encoder)
+    assert len(warnings) == 1  # the cause is the same
+    assert f"cannot keep encoded prompts in {tmp_path / 'file' / 'below'}: Not a dir" in warnings[0]
 
 
 def test_features_that_are_not_finite_are_refused_and_not_kept(
