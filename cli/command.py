@@ -1,6 +1,7 @@
 """The command line: finds a command, runs it, and turns an error into one line and a status."""
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -98,7 +99,7 @@ class Commands(click.Group):
             return super().main(given, prog_name, complete_var, False, **extra)
         try:
             status = super().main(given, prog_name, complete_var, False, **extra)
-        except (click.ClickException, Sam3EdgeError) as error:
+        except (click.ClickException, Sam3EdgeError, OSError) as error:
             sys.exit(_report(error, debug="--debug" in given))
         except (click.Abort, KeyboardInterrupt):
             click.echo("sam3-edge: interrupted", err=True)
@@ -119,16 +120,27 @@ def _import(name: str, place: _Place) -> Any:
         ) from error
 
 
-def _report(error: click.ClickException | Sam3EdgeError, *, debug: bool) -> int:
-    """One line on standard error; the exit status."""
+def _report(error: click.ClickException | Sam3EdgeError | OSError, *, debug: bool) -> int:
+    """One line on standard error; the exit status. OSError: of standard output, where it is full."""
     if debug:
         traceback.print_exception(error)
     if isinstance(error, Sam3EdgeError):
         message, status = str(error), error.exit_status
+    elif isinstance(error, OSError):
+        _drop_unwritten()
+        message, status = f"{error}; --debug shows where", Sam3EdgeError.exit_status
     else:
         message, status = _click_message(error), error.exit_code
     click.echo(f"sam3-edge: error: {' '.join(message.split())}", err=True)
     return status
+
+
+def _drop_unwritten() -> None:
+    """Python would try again at the end of the process, and tell it again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _click_message(error: click.ClickException) -> str:

@@ -12,6 +12,8 @@ from sam3_edge.runtime.postprocess import Suppression
 from sam3_edge.runtime.sources import CameraWish
 from sam3_edge.runtime.text_cache import default_cache_folder
 
+_MOST_BYTES = 1 << 20  # of a file of prompts: nobody asks that much
+
 
 # In the order a newcomer needs them: --help shows them so.
 @click.command(short_help="Find what you name in a camera, video or pictures.")
@@ -28,7 +30,7 @@ from sam3_edge.runtime.text_cache import default_cache_folder
     "--fps",
     type=click.FloatRange(min=0, min_open=True),
     metavar="RATE",
-    help="Of a camera.  [default: 30, compressed where it cannot else]",
+    help="Of a camera.  [default: 30, as MJPG where raw pictures come slower]",
 )
 @click.option("--pixel-format", metavar="FORMAT", help="Of a camera: YUYV, NV12, MJPG ...")
 @click.option(
@@ -38,7 +40,8 @@ from sam3_edge.runtime.text_cache import default_cache_folder
     metavar="SOURCE",
     help="Or look at an image, a folder, a pattern ('shots/*.jpg', in quotes), a video file, or "
     "the built-in scene (demo, demo:7 for another one), an RTSP or HTTP address, "
-    "raw:NV12:1280x720@30 from standard input, or 'gst:' and a GStreamer pipeline. Repeat it, and --camera, to look at several at once.",
+    "raw:NV12:1280x720@30 from standard input, or 'gst:' and a GStreamer pipeline. Repeat it, and "
+    "--camera, to look at several at once.",
 )
 @click.option(
     "--prompt",
@@ -52,13 +55,13 @@ from sam3_edge.runtime.text_cache import default_cache_folder
     "--prompt-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="More prompts, one a line.",
+    help="More prompts, one a line. Lines that begin with # are left out.",
 )
 @click.option(
     "--control",
     metavar="WHERE",
-    help="Change the prompts while it runs: JSON lines on standard input (-), or a unix socket that "
-    "is made at this path.",
+    help='Change the prompts while it runs: JSON lines such as {"add": ["crab"]} on standard '
+    "input (-), or to a unix socket that is made at this path.",
 )
 @click.option(
     "--threshold",
@@ -200,13 +203,15 @@ def run(
     """
     if not sources and not cameras:
         raise UsageError("expected --source or --camera, got neither; try --source demo")
+    wish = CameraWish(width=width, height=height, fps=fps, pixel_format=pixel_format)
+    _check_control(options["control"], sources)
     if every_image is not None and options["images"] is None:
         raise UsageError("expected --images beside --every-image, got none; add --images FOLDER")
     if nms is None and nms_on is not None:
         raise UsageError("expected --nms beside --nms-on, got none; add --nms 0.7")
     run_detection(
         RunOptions(
-            wish=CameraWish(width=width, height=height, fps=fps, pixel_format=pixel_format),
+            wish=wish,
             sources=(*map(_camera_source, cameras), *sources),
             prompts=(*prompts, *(_prompt_lines(prompt_file) if prompt_file else ())),
             every_image=every_image or 1,
@@ -218,15 +223,39 @@ def run(
     )
 
 
+def _check_control(control: str | None, sources: tuple[str, ...]) -> None:
+    if control == "-" and any(source.startswith("raw:") for source in sources):
+        raise UsageError(
+            "expected one reader of standard input, got --control - and raw frames; give --control "
+            "the path of a socket"
+        )
+    if control in ("", "unix:"):
+        raise UsageError(f"--control: expected - or the path of a socket, got {control!r}")
+
+
 def _prompt_lines(path: Path) -> list[str]:
     """Empty lines and those that begin with # are left out."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise UsageError(
+                f"--prompt-file {path}: expected at most {_MOST_BYTES >> 20} MB of prompts, got "
+                "more; check the path"
+            )
+        lines = content.decode("utf-8-sig").splitlines()  # some editors begin a file so
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: expected a text file of prompts, got: {error}") from error
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        reason = error.strerror if isinstance(error, OSError) else "another one, or not in UTF-8"
+        raise UsageError(
+            f"--prompt-file {path}: expected a text file of prompts, got: {reason}; check the path"
+        ) from error
+    prompts = [line.strip() for line in lines if not line.strip().startswith("#")]
+    prompts = [prompt for prompt in prompts if prompt]
+    if not prompts:
+        raise UsageError(f"--prompt-file {path}: expected a prompt a line, got none; write one")
+    return prompts
 
 
 def _camera_source(text: str) -> str:
-    """A number, a device, or what says which camera itself, such as csi:0."""
-    return f"camera:{text}" if text.isdecimal() or text.startswith("/") else text
+    """A number, a device, or what says itself what it is, as csi:0 and rtsp://... do."""
+    return text if ":" in text and not text.startswith("/") else f"camera:{text}"

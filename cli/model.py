@@ -21,6 +21,7 @@ from sam3_edge.model_input import (
     MaskForm,
     as_texts,
     check_numbers,
+    check_threshold,
     frame_of_array,
     source_texts,
 )
@@ -29,10 +30,12 @@ from sam3_edge.runtime.asking import Asking
 from sam3_edge.runtime.capture import Pace
 from sam3_edge.runtime.captures import Captures
 from sam3_edge.runtime.one_frame import Request, finish, submit
+from sam3_edge.runtime.picture_memory import PICTURES
 from sam3_edge.runtime.postprocess import Suppression
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.source_event import SourceEvent
+from sam3_edge.runtime.sources import CameraWish
 from sam3_edge.runtime.sources.opening import open_sources
 from sam3_edge.runtime.text_cache import TextCache, default_cache_folder
 
@@ -131,6 +134,10 @@ class Model:
         prompts: str | Sequence[str],
         *,
         threshold: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        fps: float | None = None,
+        pixel_format: str | None = None,
         every: int = 1,
         max_fps: float | None = None,
         deadline_ms: float | None = None,
@@ -144,7 +151,8 @@ class Model:
         """The results of every frame, as soon as they are known.
 
         source: what `--source` takes ("camera:0", "rtsp://...", a file); several in a list are
-        served in turn. every, max_fps, deadline_ms: as `Pace` has them. retries: attempts to open
+        served in turn. width, height, fps, pixel_format: asked of cameras on this machine, as
+        `CameraWish` has them. every, max_fps, deadline_ms: as `Pace` has them. retries: attempts to open
         a lost live source again; None: for ever. frames: of each source, at most. on_event: told
         when a source is lost or comes back, on the thread that takes the results. The others: as
         `detect` has them.
@@ -154,15 +162,21 @@ class Model:
         SourceError, here or after the results of the frames before.
         """
         check_numbers(
-            every=every, max_fps=max_fps, deadline_ms=deadline_ms, frames=frames, retries=retries
-        )
+            every=every, max_fps=max_fps, deadline_ms=deadline_ms, frames=frames, retries=retries,
+            width=width, height=height, fps=fps,
+        )  # fmt: skip
+        wish = CameraWish(width=width, height=height, fps=fps, pixel_format=pixel_format)
         pace = Pace(every=every, max_fps=max_fps, deadline_ms=deadline_ms)
         look = Look(crop_masks=crop_masks, masks=masks, suppression=suppression)
         with self._engine, ExitStack() as stack:
             self._check_free()
             self._ask(as_texts(prompts), threshold)
             sources = open_sources(
-                source_texts(source), stack=stack, retries=retries, deadline_ms=deadline_ms
+                source_texts(source),
+                stack=stack,
+                wish=wish,
+                retries=retries,
+                deadline_ms=deadline_ms,
             )
             capture = stack.enter_context(closing(Captures(sources, pace, limit=frames)))
             stream = ModelStream(capture, on_event=on_event or _tell, on_end=self._let_go)
@@ -183,8 +197,11 @@ class Model:
             self._check_open()
             if self._stream is None:
                 raise UsageError("expected a running stream to ask, got none; call stream() first")
+            check_threshold(threshold)
             self._asked = None
-            self._asking.ask(as_texts(prompts), threshold)
+            texts = as_texts(prompts)
+            self._prove_text(texts)
+            self._asking.ask(texts, threshold)
 
     def close(self) -> None:
         """End the stream and its threads, and free the engine. Safe to call twice."""
@@ -217,20 +234,23 @@ class Model:
     def _free(self) -> None:
         with self._text:
             self._backend.close()
+        PICTURES.let_go()
 
     def _ask(self, prompts: tuple[str, ...], threshold: float | None) -> Request:
-        """Proves the text graph before it is used: wrong features must not reach the cache."""
         if self._asked != (prompts, threshold):
-            if (
-                self._self_check is not None
-                and not self._is_text_checked
-                and self._asking.missing(prompts)
-            ):
-                self._self_check.run(self._backend, encode_text=True)
-                self._is_text_checked = True
+            check_threshold(threshold)
+            self._prove_text(prompts)
             self._asking.ask(prompts, threshold)
             self._asked = prompts, threshold
         return self._asking.current
+
+    def _prove_text(self, prompts: tuple[str, ...]) -> None:
+        """Before the text graph is used: wrong features must not reach the cache."""
+        check = self._self_check
+        if check is None or self._is_text_checked or not self._asking.missing(prompts):
+            return
+        check.run_text(self._backend)
+        self._is_text_checked = True
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,7 +18,8 @@ from sam3_edge.runtime.postprocess import Suppression
 
 ArrayFormat = Literal["BGR", "RGB", "BGRx", "RGBA"]
 MaskForm = Literal["rle", "bits"]
-_LEAST = {"threads": 1, "every": 1, "frames": 1, "retries": 0}
+_LARGEST_PX = 32768  # what resizing takes
+_LEAST = {"threads": 1, "every": 1, "frames": 1, "retries": 0, "width": 1, "height": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,18 @@ class Look:
     def __post_init__(self) -> None:
         if self.masks not in get_args(MaskForm):
             raise UsageError(f'masks: expected "rle" or "bits", got {self.masks!r}')
+        if self.suppression is None:
+            return
+        if not isinstance(self.suppression, Suppression):
+            raise UsageError(
+                f"suppression: expected sam3_edge.Suppression, got {self.suppression!r}; try "
+                'Suppression(iou=0.7, of="boxes")'
+            )
+        if not 0 <= self.suppression.iou <= 1 or self.suppression.of not in ("boxes", "masks"):
+            raise UsageError(
+                'suppression: expected an iou from 0 to 1 of "boxes" or "masks", got '
+                f"{self.suppression}"
+            )
 
     def at(self, request: Request) -> Request:
         return replace(
@@ -57,8 +71,15 @@ def frame_of_array(image: NDArray[Any], format: ArrayFormat) -> Frame:  # noqa: 
     if image.ndim != 3 or image.shape[2] != channels or image.size == 0:
         raise UsageError(f"{expected}{image.shape}; convert it, or name another format")
     height, width = image.shape[:2]
+    if max(height, width) > _LARGEST_PX:
+        raise UsageError(
+            f"expected an image of at most {_LARGEST_PX} pixels a side, got {width}x{height}; "
+            "cut it into smaller ones"
+        )
+    plane = image.reshape(height, width * channels)
     return Frame(
-        planes=(image.reshape(height, width * channels),),
+        # A broadcast array has no bytes side by side.
+        planes=(plane if plane.strides[1] == 1 else np.ascontiguousarray(plane),),
         format=format,
         size=(height, width),
         source="array",
@@ -71,11 +92,20 @@ def frame_of_array(image: NDArray[Any], format: ArrayFormat) -> Frame:  # noqa: 
 
 def as_texts(prompts: str | Sequence[str]) -> tuple[str, ...]:
     """One text is one prompt, not its letters. Raises UsageError."""
-    texts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+    if isinstance(prompts, str):
+        return (prompts,)
+    if not isinstance(prompts, Iterable):
+        raise UsageError(f'expected prompts as text, got {prompts!r}; try ["fish"]')
+    texts = tuple(prompts)
     for text in texts:
         if not isinstance(text, str):
             raise UsageError(f'expected prompts as text, got {text!r}; try ["fish"]')
     return texts
+
+
+def check_threshold(threshold: float | None) -> None:
+    if threshold is not None and not _is_number(threshold):
+        raise UsageError(f"threshold: expected a number from 0 to 1, got {threshold!r}")
 
 
 def check_numbers(**numbers: float | None) -> None:
@@ -87,9 +117,11 @@ def check_numbers(**numbers: float | None) -> None:
         least = _LEAST.get(name)
         if number is None:
             continue
-        if least is not None and (type(number) is not int or number < least):
+        is_number = _is_number(number)
+        is_whole = is_number and isinstance(number, Integral)
+        if least is not None and not (is_whole and number >= least):
             raise UsageError(f"{name}: expected a whole number from {least}, got {number!r}")
-        if least is None and not (0 < number < math.inf):  # NaN too
+        if least is None and not (is_number and 0 < number < math.inf):  # NaN too
             raise UsageError(f"{name}: expected a number above 0, got {number!r}")
 
 
@@ -101,3 +133,8 @@ def source_texts(source: str | Path | Sequence[str | Path]) -> list[str]:
         if not isinstance(each, str | Path):
             raise UsageError(f'expected a source as text, got {each!r}; try "camera:0"')
     return [str(each) for each in given]
+
+
+def _is_number(value: object) -> bool:
+    """NumPy's are; True is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)

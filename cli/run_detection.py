@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import click
 import cv2
 
 from sam3_edge.engines.backend import Backend
@@ -16,7 +15,7 @@ from sam3_edge.engines.bundle import Bundle
 from sam3_edge.engines.load import load_backend, open_bundle
 from sam3_edge.engines.references import read_references
 from sam3_edge.errors import UsageError
-from sam3_edge.run_report import RunReport
+from sam3_edge.run_report import RunReport, warn
 from sam3_edge.run_stop import StopSignal
 from sam3_edge.runtime.allocator import limit_arenas
 from sam3_edge.runtime.asking import Asking
@@ -104,7 +103,8 @@ def run_detection(options: RunOptions) -> None:
         asking = _asking(options, bundle, backend, draws=any(sink.draws for sink in sinks))
         self_check = None if options.no_self_check else _self_check(bundle)
         if self_check is not None:  # before a text is encoded: wrong features must not be kept
-            self_check.run(backend, encode_text=asking.missing(options.prompts))
+            may_encode = options.control is not None or asking.missing(options.prompts)
+            self_check.run(backend, encode_text=may_encode)
         texts = asking.ask(options.prompts, options.threshold).texts
         stop = stack.enter_context(StopSignal())
         report = stack.enter_context(_report(options, sources, limit, Tally(texts)))
@@ -117,6 +117,7 @@ def run_detection(options: RunOptions) -> None:
             sinks,
             report.add,
             on_event=report.tell,
+            warn=warn,
             live=capture.is_live,
             should_stop=stop.requested,
         )
@@ -136,7 +137,7 @@ def make_sinks(
         sinks.append(sink)
 
     if options.jsonl is not None:
-        add(open_jsonl(options.jsonl, _warn))
+        add(open_jsonl(options.jsonl, warn))
     if options.save is not None:
         add(VideoSink(options.save, fps))
     if options.images is not None:
@@ -146,7 +147,7 @@ def make_sinks(
     if options.mqtt is not None:
         from sam3_edge.runtime.sinks.mqtt import MqttSink
 
-        add(MqttSink(parse_mqtt_address(options.mqtt), _warn))
+        add(MqttSink(parse_mqtt_address(options.mqtt), warn))
     if options.rtsp_out is not None:
         from sam3_edge.runtime.sinks.rtsp import RtspSink
 
@@ -156,6 +157,8 @@ def make_sinks(
 
 def _check_outputs(options: RunOptions, sources: Sequence[Source]) -> None:
     outputs = [Path(path) for path in (options.save, options.jsonl) if path and path != "-"]
+    if len(outputs) == 2 and outputs[0].absolute() == outputs[1].absolute():
+        raise UsageError(f"--save and --jsonl: expected two files, got {outputs[0]} twice")
     for path, source in product(outputs, options.sources):
         if _same_file(path, Path(source)):
             raise UsageError(
@@ -176,13 +179,13 @@ def _asking(options: RunOptions, bundle: Bundle, backend: Backend, *, draws: boo
         options.text_cache,
         graph_sha256=bundle.manifest.graphs["text"].sha256,
         shape=(model.context_length, model.d_model),
-        warn=_warn,
+        warn=warn,
     )
     return Asking(
         bundle,
         backend,
         cache,
-        warn=_warn,
+        warn=warn,
         crop_masks=not options.no_crop_masks,
         mask_bits=draws,
         suppression=options.suppression,
@@ -207,9 +210,7 @@ def _control(options: RunOptions, asking: Asking, stack: ExitStack) -> None:
 
 def _self_check(bundle: Bundle) -> SelfCheck | None:
     if bundle.references_path is None:
-        _warn(
-            f"{bundle.path} has no reference pictures: its engine cannot be checked while it runs"
-        )
+        warn(f"{bundle.path} has no reference pictures: its engine cannot be checked while it runs")
         return None
     return SelfCheck(read_references(bundle.references_path), bundle.manifest.precision)
 
@@ -246,12 +247,10 @@ def _num_taken(source: Source, every: int, limit: int | None) -> int | None:
 
 
 def _same_file(path: Path, other: Path) -> bool:
-    return path.exists() and other.exists() and path.samefile(other)
-
-
-def _warn(message: str | None) -> None:
-    if message is not None:
-        click.echo(f"sam3-edge: warning: {message}", err=True)
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # one of them is no file
+        return False
 
 
 def _quiet_opencv() -> None:

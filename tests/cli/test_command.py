@@ -1,7 +1,9 @@
 """The group: help, unknown commands, missing extras, exit status."""
 
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -51,6 +53,19 @@ def test_an_unknown_command_is_wrong_use(sam3_edge: Command) -> None:
     assert ran.returncode == 2
     assert ran.stderr.startswith("sam3-edge: error: No such command 'dance'")
     assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("debug", [(), ("--debug",)])
+def test_standard_output_is_full(stand_in: Path, debug: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "sam3_edge", "info", stand_in, *debug],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    *before, line = ran.stderr.splitlines()
+    assert ran.returncode == 1
+    assert line == ("sam3-edge: error: [Errno 28] No space left on device; --debug shows where")
+    assert bool(before) == bool(debug)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,11 @@ import sam3_edge
 from sam3_edge.engines.backend import Backend, Pending, PromptBatch
 from sam3_edge.errors import BundleError, EngineError, PromptError, SourceError, UsageError
 from sam3_edge.runtime.frame import Frame, bgr_frame
+from sam3_edge.runtime.picture_memory import PICTURES
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.source_event import SourceEvent
+from sam3_edge.runtime.sources import CameraWish
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 
@@ -54,6 +56,7 @@ def test_the_import_is_light_and_the_names_are_there() -> None:
         "for name in sam3_edge.__all__: getattr(sam3_edge, name)\n"
         "assert 'click' not in sys.modules\n"
         "assert sam3_edge.load is sam3_edge.model.load\n"
+        "assert not {'torch', 'onnx', 'scipy', 'gi', 'rich', 'tokenizers'} & {*sys.modules}\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
@@ -83,6 +86,12 @@ def four(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.dstack((image, np.full(image.shape[:2], 7, np.uint8)))
 
 
+def read_only(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    copy = image.copy()
+    copy.flags.writeable = False
+    return copy
+
+
 @pytest.mark.parametrize(
     ("image", "format"),
     [
@@ -94,6 +103,8 @@ def four(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         (IMAGE[::-1].copy()[::-1], "BGR"),
         (np.repeat(IMAGE, 2, axis=1)[:, ::2], "BGR"),
         (np.asfortranarray(IMAGE), "BGR"),
+        (read_only(IMAGE), "BGR"),
+        (IMAGE[:, ::-1].copy()[:, ::-1], "BGR"),
     ],
 )
 def test_formats_and_strides(model: sam3_edge.Model, image: NDArray[np.uint8], format: Any) -> None:  # noqa: A002
@@ -113,6 +124,8 @@ def test_formats_and_strides(model: sam3_edge.Model, image: NDArray[np.uint8], f
         (IMAGE[:0], "BGR", r"got \(0, 64, 3\)"),
         ("photo.jpg", "BGR", "got str; read a file with stream"),
         (IMAGE, "NV12", "format of BGR, RGB, BGRx, RGBA, got 'NV12'"),
+        (np.zeros((1, 32769, 3), np.uint8), "BGR", "at most 32768 pixels a side, got 32769x1"),
+        (np.zeros((32769, 1, 3), np.uint8), "BGR", "at most 32768 pixels a side, got 1x32769"),
     ],
 )
 def test_no_picture(model: sam3_edge.Model, image: Any, format: Any, message: str) -> None:  # noqa: A002
@@ -134,8 +147,15 @@ def test_prompts_and_thresholds(model: sam3_edge.Model) -> None:
         found([])
     with pytest.raises(UsageError, match="prompts as text, got 3"):
         found(["fish", 3])
-    with pytest.raises(UsageError, match="from 0 to 1, got 2"):
-        found("fish", 2)
+    with pytest.raises(UsageError, match="prompts as text, got None"):
+        found(None)
+    with pytest.raises(PromptError, match="expected text in UTF-8"):
+        found("\udcff")
+    thresholds: list[Any] = [2, -1, float("nan"), "0.5", True]
+    for threshold in thresholds:
+        with pytest.raises(UsageError, match="from 0 to 1, got "):
+            found("fish", threshold)
+    assert found("fish", np.float32(0.95)) == []  # type: ignore[arg-type]  # a number all the same
     assert found("fish") == ["fish"]
 
 
@@ -156,10 +176,38 @@ def test_masks_and_suppression(model: sam3_edge.Model) -> None:
     assert len(model.detect(IMAGE, ["fish", "crab"], suppression=best).detections) == 2
     with pytest.raises(UsageError, match='masks: expected "rle" or "bits", got \'png\''):
         model.detect(IMAGE, "crab", masks="png")  # type: ignore[arg-type]  # that is the test
+    wrong: list[Any] = [0.5, sam3_edge.Suppression(iou=5, of="boxes")]
+    for suppression in wrong:
+        with pytest.raises(UsageError, match="suppression: expected "):
+            model.stream("demo", "crab", suppression=suppression)
+
+
+def test_results_are_frozen(model: sam3_edge.Model) -> None:
+    result = model.detect(IMAGE, "fish")
+    for value in (result, result.frame, result.detections, result.timing):
+        for name in ("age_ms", "index", "boxes", "vision_ms", "another"):
+            with pytest.raises((AttributeError, TypeError)):
+                setattr(value, name, 0)
+
+
+def test_what_is_written_into_one_result_stays_there(model: sam3_edge.Model) -> None:
+    first = model.detect(IMAGE, "fish", masks="bits")
+    boxes, counts = first.detections.boxes.copy(), first.detections.masks[0].counts
+    first.detections.boxes[...] = 0
+    first.detections.masks[0].bits[...] = False
+    second = model.detect(IMAGE, "fish", masks="bits")
+    np.testing.assert_array_equal(second.detections.boxes, boxes)
+    assert second.detections.masks[0].counts == counts
+
+
+def test_every_row_of_the_same_memory(model: sam3_edge.Model) -> None:
+    image = np.broadcast_to(np.uint8(9), (20, 30, 3))
+    np.testing.assert_array_equal(model.detect(image, "fish").frame.bgr(), image)
 
 
 def test_a_stream(model: sam3_edge.Model) -> None:
-    results = list(model.stream("demo", ["fish"], every=3, frames=4))
+    every: Any = np.int64(3)
+    results = list(model.stream("demo", ["fish"], every=every, frames=4))
     assert [result.frame.index for result in results] == [0, 3, 6, 9]
     assert {result.prompts for result in results} == {("fish",)}
     assert stream_threads() == []
@@ -178,12 +226,17 @@ def test_several_sources(model: sam3_edge.Model) -> None:
         ([0], {}, 'source as text, got 0; try "camera:0"'),
         (["demo", "demo"], {}, "different sources, got demo twice"),
         ("demo", {"deadline_ms": 50}, "never late; leave the deadline out"),
+        ("demo", {"width": 640}, "a camera beside a width"),
+        ("camera:0", {"height": 0}, "height: expected a whole number from 1, got 0"),
+        ("camera:0", {"fps": -1}, "fps: expected a number above 0, got -1"),
         ("demo", {"every": 0}, "every: expected a whole number from 1, got 0"),
         ("demo", {"every": 1.5}, "every: expected a whole number from 1, got 1.5"),
         ("demo", {"frames": 0}, "frames: expected a whole number from 1"),
         ("demo", {"retries": -1}, "retries: expected a whole number from 0, got -1"),
         ("demo", {"max_fps": 0}, "max_fps: expected a number above 0, got 0"),
         ("demo", {"max_fps": float("nan")}, "max_fps: expected a number above 0, got nan"),
+        ("demo", {"max_fps": "5"}, "max_fps: expected a number above 0, got '5'"),
+        ("demo", {"frames": True}, "frames: expected a whole number from 1, got True"),
     ],
 )
 def test_streams_that_are_refused(
@@ -226,8 +279,9 @@ class Camera:
 
     live, may_reopen, fps, num_frames = False, False, None, None
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, wish: CameraWish) -> None:
         self.name = name
+        self.wish = wish
         self.num_closed = 0
 
     def frames(self) -> Iterator[Frame]:
@@ -249,10 +303,10 @@ def cameras(monkeypatch: pytest.MonkeyPatch) -> dict[str, Camera]:
     """By name: those that were opened."""
     opened: dict[str, Camera] = {}
 
-    def open_camera(text: str, _wish: object) -> Camera:
+    def open_camera(text: str, wish: CameraWish) -> Camera:
         if text == "gone":
             raise SourceError("gone: not there")
-        return opened.setdefault(text, Camera(text))
+        return opened.setdefault(text, Camera(text, wish))
 
     monkeypatch.setattr("sam3_edge.runtime.sources.opening.open_source", open_camera)
     return opened
@@ -269,17 +323,25 @@ def test_a_source_that_breaks_off(model: sam3_edge.Model, cameras: dict[str, Cam
     assert stream_threads() == []
 
 
+def test_a_camera_is_asked_for_its_mode(model: sam3_edge.Model, cameras: dict[str, Camera]) -> None:
+    model.stream("camera:0", "fish", width=640, height=480, fps=15, pixel_format="MJPG").close()
+    wish = CameraWish(width=640, height=480, fps=15, pixel_format="MJPG")
+    assert cameras["camera:0"].wish == wish
+
+
 def test_events(
     model: sam3_edge.Model, cameras: dict[str, Camera], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The last source's loss is the error that is raised."""
     events: list[SourceEvent] = []
-    with pytest.raises(SourceError, match="unplugged"):
+    with pytest.raises(SourceError, match="unplugged") as raised:
         list(model.stream(["a", "b"], "fish", on_event=events.append))
-    assert sorted(event.source for event in events) == ["a", "b"]
+    assert sorted([events[0].reason, str(raised.value)]) == ["a: unplugged", "b: unplugged"]
+    assert len(events) == 1
     assert caplog.messages == []
-    with pytest.raises(SourceError, match="unplugged"):
+    with pytest.raises(SourceError, match="unplugged") as raised:
         list(model.stream(["a", "b"], "fish"))
-    assert sorted(caplog.messages) == ["a: unplugged", "b: unplugged"]
+    assert sorted([*caplog.messages, str(raised.value)]) == ["a: unplugged", "b: unplugged"]
 
 
 def test_what_was_opened_is_closed(model: sam3_edge.Model, cameras: dict[str, Camera]) -> None:
@@ -424,24 +486,47 @@ def test_unknown_phrases_are_told_once(
 def test_the_text_graph_is_proved_before_it_is_used(
     stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checks: list[bool] = []
-    run = SelfCheck.run
+    checks: list[Backend] = []
+    run = SelfCheck.run_text
 
-    def recorded(check: SelfCheck, backend: Backend, *, encode_text: bool = False) -> None:
-        checks.append(encode_text)
-        run(check, backend, encode_text=encode_text)
+    def recorded(check: SelfCheck, backend: Backend) -> None:
+        checks.append(backend)
+        run(check, backend)
 
-    monkeypatch.setattr(SelfCheck, "run", recorded)
-    for expected in ([False, True], [False]):  # the second time they are in the cache
+    monkeypatch.setattr(SelfCheck, "run_text", recorded)
+    for expected in (1, 0):  # the second time they are in the cache
         checks.clear()
         with sam3_edge.load(stand_in, threads=1, text_cache=tmp_path) as model:
             model.detect(IMAGE, "fish")
             model.detect(IMAGE, "fish:0.1")
-        assert checks == expected
+        assert len(checks) == expected
+    checks.clear()
+    with sam3_edge.load(stand_in, threads=1, text_cache=tmp_path) as model:
+        next(results := model.stream("demo", "fish"))
+        assert checks == []
+        model.ask("eel")
+        assert len(checks) == 1
+        results.close()
     checks.clear()
     with sam3_edge.load(stand_in, threads=1, text_cache=tmp_path, self_check=False) as model:
         model.detect(IMAGE, "crab")
     assert checks == []
+
+
+def test_a_closed_model_keeps_no_pictures(model: sam3_edge.Model, tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(
+        str(tmp_path / "v.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, IMAGE.shape[1::-1]
+    )
+    for _ in range(6):
+        writer.write(IMAGE)
+    writer.release()
+    *others, kept = list(model.stream(tmp_path / "v.avi", "fish"))
+    picture = kept.frame.bgr().copy()
+    del others
+    assert len(PICTURES._arrays) > 1
+    model.close()
+    assert len(PICTURES._arrays) == 1
+    np.testing.assert_array_equal(kept.frame.bgr(), picture)
 
 
 def test_a_load_that_fails_leaves_nothing(

@@ -122,12 +122,14 @@ def test_of_two_prompts_with_one_object_the_better_is_kept(run: Command, tmp_pat
 
 def test_thresholds_of_their_own_and_prompts_of_a_file(run: Command, tmp_path: Path) -> None:
     """The stand-in's two objects score 0.88 and 0.5."""
-    (tmp_path / "words.txt").write_text("# what lives here\n\ncrab:0.9\n", encoding="utf-8")
+    words = "\ufeff# what lives here\r\n\r\n  # indented\r\ncrab:0.9 \r\n"
+    (tmp_path / "words.txt").write_bytes(words.encode())
     ran = run("--source", "demo", "--frames", "1", "--prompt", "fish:0.4", "--prompt", "eel:0.6",
               "--prompt-file", "words.txt", "--threshold", "0.1", "--jsonl", "o.jsonl")  # fmt: skip
     assert ran.returncode == 0
-    found = json_lines(tmp_path / "o.jsonl")[0]["detections"]
-    assert sorted(each["prompt"] for each in found) == ["eel", "fish", "fish"]
+    (line,) = json_lines(tmp_path / "o.jsonl")
+    assert list(line["presence"]) == ["fish", "eel", "crab"]
+    assert sorted(each["prompt"] for each in line["detections"]) == ["eel", "fish", "fish"]
 
 
 def test_prompts_change_while_it_runs(stand_in: Path, tmp_path: Path) -> None:
@@ -149,6 +151,53 @@ def test_prompts_change_while_it_runs(stand_in: Path, tmp_path: Path) -> None:
     assert sorted(set(asked), key=len) == [("fish",), ("fish", "crab")]
     assert asked == sorted(asked, key=len)  # once, and not back
     assert not (tmp_path / "c").exists()
+
+
+def test_prompts_change_by_standard_input(stand_in: Path, tmp_path: Path) -> None:
+    """Answers stay off a standard output that is full of results."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "sam3_edge", "run", "--bundle", stand_in, "--source", "demo",
+         "--frames", "40", "--max-fps", "40", "--prompt", "fish", "--quiet", "--control", "-",
+         "--jsonl", "-"],
+        cwd=tmp_path, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        input='{"add": ["eel"], "remove": ["fish"]}\nnonsense\n{"add": ["crab"]}',
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0
+    warning, *answers = ran.stderr.splitlines()
+    assert "'eel' is not a phrase" in warning
+    replies = [json.loads(line) for line in answers]
+    assert [reply["ok"] for reply in replies] == [True, False, True]
+    assert replies[2]["prompts"] == ["eel:0.25", "crab:0.3"]
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert len(lines) == 40
+    assert list(lines[-1]["presence"]) == ["eel", "crab"]
+
+
+def test_the_text_graph_is_proved_before_prompts_can_change(
+    sam3_edge: Command, stand_in: Path, tmp_path: Path
+) -> None:
+    """Although the prompts that are asked at first are in the cache."""
+    from sam3_edge.engines.bundle import file_sha256
+    from sam3_edge.engines.references import read_references, write_references
+
+    copy = tmp_path / "copy"
+    shutil.copytree(stand_in, copy)
+    file = copy / "references.npz"
+    references = read_references(file)
+    write_references(
+        file, dataclasses.replace(references, text_features=references.text_features + 1)
+    )
+    manifest = read_manifest(copy)
+    assert manifest.references is not None
+    spec = dataclasses.replace(manifest.references, sha256=file_sha256(file))
+    write_manifest(copy, dataclasses.replace(manifest, references=spec))
+    arguments = ("run", "--source", "demo", "--frames", "1", "--prompt", "fish")
+    assert sam3_edge(*arguments, "--bundle", stand_in).returncode == 0
+    assert sam3_edge(*arguments, "--bundle", copy).returncode == 0
+    ran = sam3_edge(*arguments, "--bundle", copy, "--control", "c")
+    assert ran.returncode == 1
+    assert "text_features: expected max difference" in error_line(ran)
 
 
 def _counts(number: int) -> str:
@@ -228,6 +277,8 @@ def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
         (("--source", "demo", "--prompt", "a", "--max-fps", "0"), 2, "0.0 is not in the range"),
         (("--source", "demo", "--prompt", "a", "--every", "0"), 2, "0 is not in the range"),
         (("--camera", "97", "--prompt", "a"), 1, "camera 97: expected a camera, found none"),
+        (("--camera", "reef.mp4", "--prompt", "a"), 2, "expected a camera's number"),
+        (("--source", "rtsp//me:word@h", "--prompt", "a"), 1, "'rtsp//h': expected an image"),
         (("--source", "no.mp4", "--prompt", "a"), 1, "found none; check the path"),
         (("--source", "demo", "--prompt", "a", "--jsonl", "/dev/null/a"), 1, "cannot write"),
         (("--source", "demo", "--prompt", "a", "--images", "/dev/null/a"), 1, "cannot write"),
@@ -237,6 +288,20 @@ def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
         (("--source", "demo", "--prompt", "a", "--mqtt", "http://x/y"), 2, "mqtt://"),
         (("--source", "demo", "--prompt", "a", "--rtsp-out", "8554"), 2, "rtsp://"),
         (("--source", "demo", "--prompt", "a", "--bundle", "none"), 1, "none is not a bundle"),
+        (("--source", "demo", "--prompt", "a:1.5"), 2, "from 0 to 1 after the last colon, got 1.5"),
+        (("--source", "demo", "--prompt", "\udcff"), 2, "expected text in UTF-8"),
+        (("--source", "demo", "--prompt-file", "none.txt"), 2, "got: No such file or directory"),
+        (("--source", "demo", "--prompt-file", "."), 2, "got: Is a directory"),
+        (("--source", "demo", "--prompt-file", "/dev/null"), 2, "a prompt a line, got none"),
+        (("--source", "demo", "--prompt-file", "/dev/zero"), 2, "at most 1 MB of prompts"),
+        (("--source", "demo", "--prompt-file", sys.executable), 2, "text file of prompts"),
+        (("--source", "demo", "--prompt", "a", "--width", "640"), 2, "a camera beside a width"),
+        (("--source", "demo", "--prompt", "a", "--save", "a.mp4", "--jsonl", "./a.mp4"), 2,
+         "expected two files, got a.mp4 twice"),
+        (("--source", "demo", "--prompt", "a", "--control", ""), 2, "the path of a socket, got ''"),
+        (("--source", "demo", "--prompt", "a", "--control", "no/c"), 1, "No such file or directory"),
+        (("--source", "raw:BGR:8x8", "--prompt", "a", "--control", "-"), 2,
+         "one reader of standard input"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_a_status(
@@ -314,7 +379,7 @@ def test_the_engine_is_checked_at_the_start(
 
 
 def test_a_file_size_limit_while_writing(stand_in: Path, tmp_path: Path) -> None:
-    """Neither output fits: one line, status 1, and the JSON lines are whole."""
+    """Neither output fits: one line for each, status 1, and the JSON lines are whole."""
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
         "from sam3_edge.command import main; main()"
@@ -325,13 +390,26 @@ def test_a_file_size_limit_while_writing(stand_in: Path, tmp_path: Path) -> None
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ran.returncode == 1
-    assert "cannot write o.jsonl: File too large" in error_line(ran)
+    warning, error = ran.stderr.splitlines()
+    assert warning.startswith("sam3-edge: warning: cannot write o.jsonl: File too large")
+    assert error.startswith("sam3-edge: error: o.mp4 is not whole")
     lines = json_lines(tmp_path / "o.jsonl")
     assert [line["frame"] for line in lines] == list(range(len(lines)))
     assert len(lines) > 10
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_output_that_fails_leaves_the_others_running(run: Command, tmp_path: Path) -> None:
+    ran = run("--source", "demo", "--frames", "30", "--prompt", "fish", "--jsonl", "/dev/full",
+              "--save", "o.mp4", "--images", "pictures")  # fmt: skip
+    assert ran.returncode == 1
+    warning, error = ran.stderr.splitlines()
+    assert warning.startswith("sam3-edge: warning: cannot write /dev/full: No space left on device")
+    assert warning.endswith("; the other outputs go on")
+    assert "got an early end of /dev/full; see the warning above" in error
+    assert frame_count(tmp_path / "o.mp4") == len(list((tmp_path / "pictures").iterdir())) == 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_well(stand_in: Path, tmp_path: Path, number: signal.Signals) -> None:
     process = start_endless(stand_in, tmp_path, "--save", "o.mp4")
     output = tmp_path / "o.jsonl"

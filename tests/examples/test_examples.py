@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,12 +18,12 @@ Example = Callable[..., list[str]]
 
 
 @pytest.fixture
-def example(root: Path, tmp_path: Path) -> Example:
-    """example(NAME, ...): the lines it prints; in an empty folder."""
+def python(tmp_path: Path) -> Example:
+    """python(SCRIPT, ...): the lines it prints; in an empty folder."""
 
-    def call(name: str, *arguments: str) -> list[str]:
+    def call(*arguments: str) -> list[str]:
         ran = subprocess.run(
-            [sys.executable, "-W", "error", str(root / "examples" / name), *arguments],
+            [sys.executable, "-W", "error", *arguments],
             cwd=tmp_path,
             env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
             capture_output=True,
@@ -34,6 +35,24 @@ def example(root: Path, tmp_path: Path) -> Example:
         return ran.stdout.splitlines()
 
     return call
+
+
+@pytest.fixture
+def example(root: Path, python: Example) -> Example:
+    """example(NAME, ...): of the folder examples."""
+    return lambda name, *arguments: python(str(root / "examples" / name), *arguments)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/library.md"])
+def test_what_the_pages_say_runs(root: Path, python: Example, page: str) -> None:
+    """As it is written, but for the camera and the end."""
+    text = (root / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        script, changes = re.subn(r'"rtsp://[^"]*", ', '"demo", frames=2, ', block)
+        assert changes == 1
+        assert python("-c", script)
 
 
 def test_every_example_is_run(root: Path) -> None:
