@@ -78,7 +78,7 @@ def _convert_before(gst: Any, sink: Any) -> None:
     entry = converter.get_static_pad("sink")
     offered = peer.query_caps(None)
     if not offered.can_intersect(entry.query_caps(None)):
-        got = offered.get_structure(0).get_name() if offered.get_size() else "nothing"
+        got = offered[0].get_name() if offered.get_size() else "nothing"
         raise SourceError(
             f"expected raw video before the appsink, got {got}; put a decoder there, as in "
             "'... ! decodebin ! videoconvert ! appsink'"

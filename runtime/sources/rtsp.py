@@ -84,7 +84,7 @@ def _address(source: Any, parts: SplitResult, transport: Transport) -> None:
 
 def _is_video(_source: Any, _number: int, caps: Any) -> bool:
     """Sound and metadata are not even asked for."""
-    return bool(caps.get_structure(0).get_string("media") == "video")
+    return bool(caps[0].get_string("media") == "video")
 
 
 def _split_transport(url: str) -> tuple[str, Transport | None]:

@@ -121,10 +121,11 @@ def test_an_element_that_cannot_be_loaded_says_why(user: User, gstreamer: None) 
 def test_an_activated_environment_gets_the_gi_that_gstreamer_needs(
     user: User, gstreamer: None
 ) -> None:
-    check = "sam3-edge gstreamer --check"
-    missed = user.activated(check)
+    takes_it_for_its_own = _misses_gi(user)
+    missed = user.activated("sam3-edge gstreamer --check")
     assert missed.returncode == 1
-    assert f"it takes {user.environment}, which comes first in PATH, for its own" in missed.stderr
+    advice = f"it takes {user.environment}, which comes first in PATH, for its own"
+    assert (advice in missed.stderr) == takes_it_for_its_own
     installed = user.activated("sam3-edge gstreamer --install")
     assert (installed.returncode, installed.stderr) == (0, "")
     (link,) = user.environment.glob("lib/python*/site-packages/gi")
@@ -133,11 +134,15 @@ def test_an_activated_environment_gets_the_gi_that_gstreamer_needs(
     assert user.run("--check").returncode == 0
 
 
+def _misses_gi(user: User) -> bool:
+    """Whether GStreamer's Python does not start in the environment, as that of 1.22 does not and
+    that of 1.26 does: GStreamer knows it from now on."""
+    looked = user.activated("gst-inspect-1.0 --exists python || true")
+    return "pygobject initialization failed" in looked.stderr
+
+
 def test_the_exports_serve_an_activated_environment(user: User, gstreamer: None) -> None:
-    missed = user.activated("gst-inspect-1.0 --exists python || true")
-    assert (
-        "pygobject initialization failed" in missed.stderr
-    )  # and is known to GStreamer from now on
+    _misses_gi(user)
     ran = user.activated(
         'eval "$(sam3-edge gstreamer --env)"\n'
         "gst-launch-1.0 -q videotestsrc num-buffers=2 ! sam3edge prompt=fish ! fakesink"

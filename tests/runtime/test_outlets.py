@@ -70,13 +70,14 @@ def test_one_that_fails_is_told_once_and_the_others_go_on(
     broken, good = ListSink("full.mp4", fails_at=3, here=here), ListSink("good.jsonl", here=True)
     outlets = Outlets([broken, good], live=live, warn=told.append)
     count = 0
-    while not told or count < 20:
+    while not (failures := [line for line in told if "slower" not in line]) or count < 20:
         outlets.put(make_result(count), never)
         count += 1
     with pytest.raises(SinkError, match=r"an early end of full\.mp4; see the warning above"):
         outlets.close()
     assert good.indices == list(range(count))
-    assert told == ["cannot write full.mp4; the other outputs go on"]
+    assert failures == ["cannot write full.mp4; the other outputs go on"]
+    assert live or told == failures  # of a camera it may be slow before it fails
     assert set(broken.indices) <= {0, 1, 2}
     assert (broken.closed >= 1, good.closed) == (True, 1)
 

@@ -81,7 +81,7 @@ def converter_type(gst: Any) -> Any:
             there = CPU if direction == gst.PadDirection.SINK else NVMM
             found = gst.Caps.new_empty()
             for index in range(caps.get_size()):
-                structure = caps.get_structure(index).copy()
+                structure = caps[index].copy()
                 structure.remove_field("format")
                 fields = structure.to_string().removeprefix("video/x-raw").rstrip(";")
                 found.append(gst.Caps.from_string(there.partition(",format")[0] + fields))

@@ -21,6 +21,12 @@ for _name in ("Gst", "GstVideo"):
     gi.require_version(_name, "1.0")
 Gst: Any = import_module("gi.repository.Gst")
 GstVideo: Any = import_module("gi.repository.GstVideo")
+GLib: Any = import_module("gi.repository.GLib")
+try:
+    gi.require_version("GstAnalytics", "1.0")
+    GstAnalytics: Any = import_module("gi.repository.GstAnalytics")
+except ValueError:  # before 1.24, or without gir1.2-gst-plugins-bad-1.0
+    GstAnalytics = None
 
 _FIELDS = ("prompt", "score", "mask", "mask-height", "mask-width", "lag-frames", "lag-ms")
 
@@ -40,7 +46,7 @@ def main(plan: dict[str, Any]) -> dict[str, Any]:
 
     def after(pad: Any, info: Any) -> Any:
         buffer = info.get_buffer()
-        passed = {"pts": buffer.pts, "regions": _regions(buffer)}
+        passed = {"pts": buffer.pts, "regions": _regions(buffer), "analytics": _analytics(buffer)}
         if plan.get("pictures"):
             passed["picture"] = base64.b64encode(_rows(buffer, pad.get_current_caps())).decode()
         seen["buffers"].append(passed)
@@ -90,6 +96,19 @@ def _regions(buffer: Any) -> list[dict[str, Any]]:
         found["box"] = [region.x, region.y, region.w, region.h]
         regions.append(found)
     return regions
+
+
+def _analytics(buffer: Any) -> list[list[Any]] | None:
+    """[type, x, y, width, height, score] of every object; None where GStreamer has no such thing."""
+    if GstAnalytics is None:
+        return None
+    meta = GstAnalytics.buffer_get_analytics_relation_meta(buffer)
+    found: list[list[Any]] = []
+    while meta is not None and len(found) < GstAnalytics.relation_get_length(meta):
+        _, thing = meta.get_od_mtd(len(found))
+        _, *place = thing.get_location()
+        found.append([GLib.quark_to_string(thing.get_obj_type()), *place])
+    return found
 
 
 def _rows(buffer: Any, caps: Any) -> bytes:

@@ -89,6 +89,19 @@ def test_waiting_every_buffer_carries_its_own_result(pipelines: Pipelines, eleme
             assert (x + width, y + height) == pytest.approx((x2, y2), abs=1.01)
 
 
+def test_upstreams_analytics_say_the_same_where_gstreamer_has_them(
+    pipelines: Pipelines, element: str
+) -> None:
+    seen = pipelines.drive(f"videotestsrc num-buffers=2 ! {element} prompt=crab ! fakesink")
+    for buffer in seen["buffers"]:
+        assert buffer["regions"]
+        objects = [
+            [region["prompt"], *region["box"], pytest.approx(region["score"])]
+            for region in buffer["regions"]
+        ]
+        assert buffer["analytics"] in (None, objects)
+
+
 def test_of_every_third_buffer_the_others_carry_the_result_and_say_how_old_it_is(
     pipelines: Pipelines, element: str
 ) -> None:
