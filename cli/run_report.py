@@ -54,6 +54,8 @@ class RunReport:
 
     def add(self, result: FrameResult) -> None:
         self._tally.add(result)
+        if result.frame.state == "recovered":
+            warn(f"{result.frame.source}: it is back")
         if self._progress is not None:
             self._progress.update(self._task, advance=1, description=found_text(result))
         elif self._live and perf_counter() >= self._next_line_s:
@@ -62,7 +64,7 @@ class RunReport:
             self._next_line_s = perf_counter() + _LIVE_EVERY_S
 
     def tell(self, event: SourceEvent) -> None:
-        """A loss, once; not every attempt to come back."""
+        """A loss, once; not every attempt to come back, which `add` tells."""
         if event.state == "lost":
             again = "the others go on" if event.final else "trying to connect again"
             warn(f"{event.reason}; {again}")

@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from sam3_edge.run_report import RunReport, summary_lines
+from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.source_event import SourceEvent
 from sam3_edge.runtime.tally import Tally
+from tests.runtime.conftest import make_frame, make_result  # noqa: F401
 
 _REPORT = """
 import sys
@@ -67,10 +71,17 @@ def test_standard_output_that_is_full_is_told() -> None:
     assert last.startswith("told: cannot write standard output: No space left on device")
 
 
-def test_an_attempt_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
-    told = RunReport(Tally([]), total=None, live=False, quiet=False, to_stderr=False)
-    told.tell(SourceEvent(source="c", state="reconnecting", reason="r", attempt=1, utc_ns=1))
+def test_an_attempt_is_not_told_but_that_it_went_well(
+    make_result: Callable[..., FrameResult],  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = RunReport(Tally(["fish", "crab"]), total=None, live=False, quiet=False, to_stderr=False)
+    told.tell(SourceEvent(source="test", state="reconnecting", reason="r", attempt=1, utc_ns=1))
+    result = make_result()
+    told.add(result)
     assert capsys.readouterr() == ("", "")
+    told.add(replace(result, frame=replace(result.frame, state="recovered")))
+    assert capsys.readouterr() == ("", "sam3-edge: warning: test: it is back\n")
 
 
 def test_a_terminal_obeys_no_prompt() -> None:

@@ -59,9 +59,10 @@ def test_a_camera_goes_and_comes_back(
     run.wait_for("ok", 20)
     status, out, err = run.stop()
     assert status == 0
-    assert len(err.splitlines()) == 1  # the cause, once
-    assert err.startswith("sam3-edge: warning: ")
-    assert err.rstrip().endswith("trying to connect again")
+    lost, back = err.splitlines()  # the cause, once
+    assert lost.startswith("sam3-edge: warning: ")
+    assert lost.endswith("trying to connect again")
+    assert back == f"sam3-edge: warning: {rtsp_server.url}: it is back"
     assert "median age of a result" in out
     lines = run.lines()
     assert len(lines) > before
