@@ -28,8 +28,9 @@ class PictureReader:
         """(bytes,) uint8 and where the planes lie in it. Raises SourceError for what is none."""
         buffer = sample.get_buffer()
         layout = self._layout_of(buffer, sample.get_caps())
-        mapped = buffer.map(self._gst.MapFlags.READ)
-        if mapped.data is None:
+        # A pair, as older versions of GStreamer's Python have it; newer ones can be read as one.
+        is_mapped, mapped = buffer.map(self._gst.MapFlags.READ)
+        if not is_mapped:
             raise SourceError(
                 f"expected {layout.format} in the memory of the CPU, got some that cannot be read; "
                 "end the pipeline with nvvidconv or another element that copies it there"

@@ -108,3 +108,10 @@ def test_a_meta_of_another_size(gst: ModuleType) -> None:
     meta = FrameLayout(format="GRAY8", height=8, width=8, strides=(8,), offsets=(0,))
     with pytest.raises(SourceError, match=r"expected a picture of 43 x 31 pixels .* got 8 x 8"):
         PictureReader().read(sample_of(gst, noise(0), "GRAY8", meta))
+
+
+def test_memory_that_the_cpu_cannot_read(gst: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a board's decoder; there is none here."""
+    monkeypatch.setattr(gst.Buffer, "map", lambda *_: (False, None))
+    with pytest.raises(SourceError, match="in the memory of the CPU, got some that cannot be read"):
+        PictureReader().read(sample_of(gst, noise(0), "GRAY8"))
