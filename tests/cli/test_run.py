@@ -294,7 +294,7 @@ def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
         (("--source", "demo", "--prompt-file", "."), 2, "got: Is a directory"),
         (("--source", "demo", "--prompt-file", "/dev/null"), 2, "a prompt a line, got none"),
         (("--source", "demo", "--prompt-file", "/dev/zero"), 2, "at most 1 MB of prompts"),
-        (("--source", "demo", "--prompt-file", sys.executable), 2, "text file of prompts"),
+        (("--source", "demo", "--prompt-file", "binary"), 2, "expected a text file of prompts"),
         (("--source", "demo", "--prompt", "a", "--width", "640"), 2, "a camera beside a width"),
         (("--source", "demo", "--prompt", "a", "--save", "a.mp4", "--jsonl", "./a.mp4"), 2,
          "expected two files, got a.mp4 twice"),
@@ -305,8 +305,9 @@ def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_a_status(
-    run: Command, arguments: tuple[str, ...], status: int, message: str
+    run: Command, tmp_path: Path, arguments: tuple[str, ...], status: int, message: str
 ) -> None:
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
     ran = run(*arguments, "--frames", "3")
     assert message in error_line(ran)
     assert ran.returncode == status
