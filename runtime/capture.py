@@ -53,7 +53,6 @@ class Capture:
         self._left = math.inf if limit is None else limit
         self._clock_ns = clock_ns
         self._num_late = 0
-        self._is_recovering = False
         capacity = _LIVE_CAPACITY if source.live else _FILE_CAPACITY
         self._items: Handover[Frame | SourceEvent] = Handover(
             capacity, latest_wins=source.live, is_news=_is_event, changed=changed
@@ -71,6 +70,11 @@ class Capture:
         """Nothing more will come; an error may still have to be taken."""
         return self._left <= 0 or self._items.is_over
 
+    @property
+    def is_done(self) -> bool:
+        """It is over, and no error is left to be taken."""
+        return self._left <= 0 or self._items.is_done
+
     def take(self, *, wait: bool = True) -> Frame | SourceEvent | None:
         """The next frame, of a live source the newest, or what happened to the source; None when
         there is none, or none yet.
@@ -81,13 +85,13 @@ class Capture:
         while self._left > 0:
             item = self._items.get(None if wait else 0)
             if not isinstance(item, Frame):
-                self._is_recovering = self._is_recovering or item is not None
                 return item
             if self.is_late(item):
                 self.drop(item)
                 continue
             self._left -= 1
-            return self._told(item)
+            lost = self._items.num_dropped + self._num_late
+            return replace(item, dropped=item.dropped + lost) if lost else item
         return None
 
     def is_late(self, frame: Frame) -> bool:
@@ -96,10 +100,9 @@ class Capture:
             return False
         return self._clock_ns() - frame.captured_ns > deadline_ms * 1e6
 
-    def drop(self, frame: Frame) -> None:
+    def drop(self, _frame: Frame) -> None:
         """Count a frame as lost that was taken and came to nothing."""
         self._num_late += 1
-        self._is_recovering = self._is_recovering or frame.state == "recovered"
 
     def stop(self) -> None:
         """No more frames: `take` gives None from now on, also to who waits for it."""
@@ -124,15 +127,6 @@ class Capture:
         if not self._is_started:
             self._is_started = True
             self._thread.start()
-
-    def _told(self, frame: Frame) -> Frame:
-        """With what was lost until now; the one that came first after a loss may have given way."""
-        lost = self._items.num_dropped + self._num_late
-        state = "recovered" if self._is_recovering else frame.state
-        self._is_recovering = False
-        if not lost and state == frame.state:
-            return frame
-        return replace(frame, dropped=frame.dropped + lost, state=state)
 
     def _read(self) -> None:
         try:

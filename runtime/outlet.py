@@ -7,6 +7,7 @@ from time import monotonic
 
 from sam3_edge.errors import SinkError
 from sam3_edge.runtime.handover import Handover
+from sam3_edge.runtime.recovery import Recovery
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks import Sink
 from sam3_edge.runtime.source_event import SourceEvent
@@ -124,16 +125,11 @@ class Outlet:
             raise error
 
     def _run(self) -> None:
-        recovering: set[str] = set()  # sources of which the first frame may have been left out
+        recovery = Recovery()
         try:
             while (result := self._results.get()) is not None:
                 self._busy_since_s = monotonic()
-                if isinstance(result, SourceEvent):
-                    recovering.add(result.source)
-                elif result.frame.source in recovering:
-                    recovering.remove(result.frame.source)
-                    result = replace(result, frame=replace(result.frame, state="recovered"))
-                give(self._sink, result)
+                give(self._sink, recovery.mark(result))
                 self._busy_since_s = None
                 del result  # it holds a picture, and the next may be long in coming
         except BaseException as error:  # nobody sees what a thread raises: put or close raises it

@@ -19,6 +19,7 @@ from sam3_edge.runtime.frame import Frame
 from sam3_edge.runtime.handover import Handover
 from sam3_edge.runtime.one_frame import InFlight, Request, finish, submit
 from sam3_edge.runtime.outlets import Outlets
+from sam3_edge.runtime.recovery import Recovery
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.self_check import SelfCheck
 from sam3_edge.runtime.sinks import Sink, WindowClosed
@@ -51,8 +52,9 @@ def detect(
 
     def infer() -> None:
         try:
+            recovery = Recovery()
             for result in _inferred(capture, backend, current, self_check):
-                if not results.put(result):
+                if not results.put(recovery.mark(result)):
                     break
         except BaseException as error:  # nobody sees what a thread raises: the caller raises it
             results.end(error)

@@ -387,10 +387,10 @@ def test_what_happened_to_a_source_comes_between_its_results(
     deliver(
         detect_and_tell(Capture(Breaking([])), backend, request_of_two),
         sinks,
-        lambda result: order.append(result.frame.index),
+        lambda result: order.extend((result.frame.index, result.frame.state)),
         on_event=lambda event: order.append(event.state),
     )
-    assert order == [0, 1, "lost", 2]
+    assert order == [0, "ok", 1, "ok", "lost", 2, "recovered"]
     assert [sink.events for sink in sinks] == [[lost], [lost]]
     assert [sink.indices for sink in sinks] == [[0, 1, 2]] * 2
 
