@@ -23,7 +23,6 @@ class Captures:
             for source in sources
         }
         self._names = list(self._captures)  # whose turn it is, first
-        self._over: set[str] = set()  # of which nothing more is to be taken, no error either
         self._error: BaseException | None = None
 
     @property
@@ -68,13 +67,9 @@ class Captures:
 
     def _take_from(self, name: str) -> Frame | SourceEvent | None:
         try:
-            item = self._captures[name].take(wait=False)
-            if item is None and self._captures[name].is_over:
-                self._over.add(name)
-            return item
+            return self._captures[name].take(wait=False)
         except Exception as error:
-            self._over.add(name)
-            if len(self._over) == len(self._captures):
+            if all(capture.is_done for capture in self._captures.values()):
                 raise
             self._error = self._error or error
             return SourceEvent(

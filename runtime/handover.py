@@ -44,6 +44,12 @@ class Handover(Generic[Item]):
         with self._changed:
             return self._is_over()
 
+    @property
+    def is_done(self) -> bool:
+        """It is over, and no error is left to be taken."""
+        with self._changed:
+            return self._is_over() and self._error is None
+
     def put(self, item: Item, timeout_s: float | None = None) -> bool:
         """Whether it was accepted: not after `stop`, nor where the time passed in a full one."""
         with self._changed:

@@ -136,3 +136,18 @@ def test_the_last_to_break_is_the_error_and_not_told_as_if_others_went_on(
         taken(captures, seen)
     assert [name for name, what in seen if what == "lost"] == ["first"]
     captures.close()
+
+
+def test_where_the_others_have_ended_nobody_goes_on(frames: Callable[[int], list[Frame]]) -> None:
+    """The one that breaks is asked before it is known that the other has come to its end."""
+    captures = Captures(
+        [Named("broken", frames(1), error=SourceError("cable")), Named("whole", frames(1))], Pace()
+    )
+    for capture in captures._captures.values():
+        capture.start()
+        capture._thread.join(PATIENCE_S)  # both have given all they have
+    seen: Seen = []
+    with pytest.raises(SourceError, match="cable"):
+        taken(captures, seen)
+    assert seen == [("broken", 0), ("whole", 0)]
+    captures.close()
