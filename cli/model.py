@@ -92,7 +92,6 @@ class Model:
         self._asking = Asking(bundle, backend, cache, warn=warnings.tell)
         self._asked: tuple[tuple[str, ...], float | None] | None = None
         self._self_check = self_check
-        self._is_text_checked = self_check is None
         self._stream: ModelStream | None = None
         self._is_closed = False
         # Reentrant: a stream that nobody refers to any more ends wherever memory is collected.
@@ -237,20 +236,19 @@ class Model:
         PICTURES.let_go()
 
     def _ask(self, prompts: tuple[str, ...], threshold: float | None) -> Request:
-        if self._asked != (prompts, threshold):
-            check_threshold(threshold)
-            self._prove_text(prompts)
-            self._asking.ask(prompts, threshold)
-            self._asked = prompts, threshold
-        return self._asking.current
+        with self._text:  # an `ask` that began beside the stream before ends first
+            if self._asked != (prompts, threshold):
+                check_threshold(threshold)
+                self._asked = None
+                self._prove_text(prompts)
+                self._asking.ask(prompts, threshold)
+                self._asked = prompts, threshold
+            return self._asking.current
 
     def _prove_text(self, prompts: tuple[str, ...]) -> None:
         """Before the text graph is used: wrong features must not reach the cache."""
-        check = self._self_check
-        if check is None or self._is_text_checked or not self._asking.missing(prompts):
-            return
-        check.run_text(self._backend)
-        self._is_text_checked = True
+        if self._self_check is not None and self._asking.missing(prompts):
+            self._self_check.run_text(self._backend)
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -28,6 +28,7 @@ class SelfCheck:
         self._interval_s = interval_s
         self._clock = clock
         self._last_s: float | None = None
+        self._text_is_proven = False
         self._count = 0
 
     def is_due(self) -> bool:
@@ -45,5 +46,10 @@ class SelfCheck:
         self._last_s = self._clock()
 
     def run_text(self, backend: Backend) -> None:
-        """The text graph alone, which is loaded for it; beside frames too. Raises EngineError."""
-        check_drift(replay_text(backend, self._references), self._precision)
+        """The text graph alone, once, which is loaded for it; beside frames too.
+
+        Raises EngineError on drift.
+        """
+        if not self._text_is_proven:
+            check_drift(replay_text(backend, self._references), self._precision)
+            self._text_is_proven = True

@@ -46,7 +46,6 @@ class Model:
         self._tokenizer = Tokenizer()
         self._warn = warn
         self._encoding = Lock()
-        self._text_is_proven = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sam3-edge inference")
         try:
             self._bundle = open_bundle(key.bundle, verified_only=not key.unverified)
@@ -133,11 +132,8 @@ class Model:
 
     def _prove_text(self, texts: tuple[str, ...]) -> None:
         """Before the text graph is used at all: wrong features must not reach the cache."""
-        check = self._self_check
-        if check is None or self._text_is_proven or not self._text_cache.missing(texts):
-            return
-        check.run_text(self._backend)
-        self._text_is_proven = True
+        if self._self_check is not None and self._text_cache.missing(texts):
+            self._self_check.run_text(self._backend)
 
 
 def key_of(settings: Settings) -> ModelKey:
