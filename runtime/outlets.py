@@ -10,7 +10,7 @@ from sam3_edge.runtime.source_event import SourceEvent
 
 
 class Outlets:
-    """Closes a sink that failed at once, and waits for it to be closed only at the end."""
+    """A sink that failed is closed straight away; only the end waits for that."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Outlets:
                     place.put(result, should_stop)
                 else:
                     give(place, result)
-            except Sam3EdgeError as error:
+            except (Sam3EdgeError, OSError) as error:
                 self._working.remove(place)
                 if not self._working:
                     raise

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,8 @@ class TextCache:
             temporary.replace(path)
         except OSError as error:
             if temporary is not None:
-                temporary.unlink(missing_ok=True)
+                with suppress(OSError):
+                    temporary.unlink()
             self._warn_of_folder(error)
 
     def _warn_of_folder(self, error: OSError) -> None:

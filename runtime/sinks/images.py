@@ -1,5 +1,6 @@
 """Annotated pictures in a folder, of every N-th frame."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -46,7 +47,8 @@ class ImagesSink:
             half.write_bytes(content)
             half.replace(path)
         except OSError as error:
-            half.unlink(missing_ok=True)
+            with suppress(OSError):
+                half.unlink()
             raise cannot_write(path, error) from error
 
     def tell(self, event: SourceEvent) -> None:

@@ -5,6 +5,7 @@ import os
 import select
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from sam3_edge.errors import SinkError
@@ -75,13 +76,15 @@ class JsonlSink:
                 self._bytes += count
 
     def _drop_half_line(self) -> None:
-        """A full disk takes as much of a line as fits."""
-        if self._stream is None or not stat.S_ISREG(os.fstat(self._stream.fileno()).st_mode):
+        """A full disk takes as much of a line as fits. One that is gone takes nothing back."""
+        if self._stream is None or not self._bytes:
             return
-        end = self._stream.tell()
-        if os.fstat(self._stream.fileno()).st_size == end:  # others may write to standard output
-            self._stream.seek(end - self._bytes)
-            self._stream.truncate()
+        with suppress(OSError):
+            found, end = os.fstat(self._stream.fileno()), self._stream.tell()
+            # Others may write to standard output too.
+            if stat.S_ISREG(found.st_mode) and found.st_size == end:
+                self._stream.seek(end - self._bytes)
+                self._stream.truncate()
 
 
 def _wait_for_room(stream: io.FileIO) -> None:

@@ -39,6 +39,8 @@ class VideoSink:
         self.name = os.fspath(path)
         self._canvas = Canvas()
         self._path = path
+        # Absolute, or FFmpeg takes what is before a colon for a protocol.
+        self._address = os.fspath(path.absolute())
         self._fps = fps
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
@@ -82,7 +84,7 @@ class VideoSink:
 
     def _open(self) -> cv2.VideoWriter:
         codec = cv2.VideoWriter.fourcc(*_CODEC)
-        writer = cv2.VideoWriter(os.fspath(self._path), codec, self._fps, self._size)
+        writer = cv2.VideoWriter(self._address, codec, self._fps, self._size)
         if not writer.isOpened():
             raise SinkError(
                 f"cannot write {self._path}: expected OpenCV to open a video of {self._size[0]} x "
@@ -92,7 +94,7 @@ class VideoSink:
         return writer
 
     def _check_readable(self) -> None:
-        reader = cv2.VideoCapture(os.fspath(self._path), cv2.CAP_FFMPEG)
+        reader = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG)
         count = round(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
         reader.release()
         if count < 1 or abs(count - self._frames) > 1:  # some containers round

@@ -1,3 +1,5 @@
+import errno
+import io
 import json
 import os
 import socket
@@ -8,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +58,25 @@ def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes], make_result:
 def test_a_device_that_is_full(make_result: Make) -> None:
     sink = JsonlSink("/dev/full")
     with pytest.raises(SinkError, match="cannot write /dev/full: No space left on device"):
+        sink.write(make_result())
+    sink.close()
+
+
+def test_a_disk_that_is_pulled_out_takes_nothing_back(
+    tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PulledOut(io.FileIO):
+        def write(self, content: Any) -> int:
+            if self.tell() > 0:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().write(bytes(content)[:10])
+
+        def truncate(self, _size: int | None = None) -> int:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+    sink = JsonlSink(str(tmp_path / "o.jsonl"))
+    monkeypatch.setattr(sink, "_open", lambda: PulledOut(tmp_path / "o.jsonl", "wb"))
+    with pytest.raises(SinkError, match=r"o\.jsonl: Input/output error; check the path"):
         sink.write(make_result())
     sink.close()
 

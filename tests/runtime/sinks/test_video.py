@@ -48,6 +48,16 @@ def test_every_frame_at_the_rate_of_the_source(
     assert sink.written == f"{path} (25 frames)"
 
 
+def test_a_name_with_a_colon(
+    tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = VideoSink(Path("12:30.mkv"), 30)
+    sink.write(make_result())
+    sink.close()
+    assert sink.written == "12:30.mkv (1 frames)"
+
+
 def test_without_frames_there_is_no_file(tmp_path: Path) -> None:
     VideoSink(tmp_path / "out.mp4", 30).close()
     assert list(tmp_path.iterdir()) == []
