@@ -137,6 +137,8 @@ def _report(error: click.ClickException | Sam3EdgeError | OSError, *, debug: boo
 
 def _drop_unwritten() -> None:
     """Python would try again at the end of the process, and tell it again."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.flush()
     except OSError:

@@ -111,7 +111,9 @@ def run_detection(options: RunOptions) -> None:
         _control(options, asking, stack)
         capture = stack.enter_context(closing(Captures(sources, _pace(options), limit=limit)))
         undelivered.pop_all()  # `deliver` closes the sinks
-        results = detect(capture, backend, lambda: asking.current, self_check, stop.requested)
+        results = stack.enter_context(  # ends before the engine is closed
+            closing(detect(capture, backend, lambda: asking.current, self_check, stop.requested))
+        )
         unwritten = deliver(
             results,
             sinks,
@@ -197,7 +199,7 @@ def _control(options: RunOptions, asking: Asking, stack: ExitStack) -> None:
         return
 
     def answer_line(line: bytes) -> str:
-        return answer(asking, line)
+        return answer(asking, line, options.threshold)
 
     control: InputControl | SocketControl
     if options.control == "-":

@@ -23,11 +23,15 @@ MOST_BYTES = 64 * 1024  # of a line: nobody asks that much
 _KEYS = ("prompts", "add", "remove")
 
 
-def answer(asking: Asking, line: str | bytes) -> str:
-    """One line without its end -> the answer, without its end. Never raises for what it was told."""
+def answer(asking: Asking, line: str | bytes, threshold: float | None = None) -> str:
+    """One line without its end -> the answer, without its end. Never raises for what it was told.
+
+    threshold: of new prompts that bring none; None: what the bundle found best.
+    """
     try:
-        change = _read(line)
-        request = asking.change(lambda now: _changed(now, change)) if change else asking.current
+        change, request = _read(line), asking.current
+        if change:
+            request = asking.change(lambda now: _changed(now, change), threshold)
     except Sam3EdgeError as error:
         return _line({"ok": False, "error": " ".join(str(error).split())})
     return _line({"ok": True, "prompts": [join_threshold(prompt) for prompt in request.prompts]})

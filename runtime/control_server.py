@@ -36,9 +36,10 @@ class InputControl:
     def _run(self) -> None:
         for line in _lines(self._read):
             reply = self._answer(line)
-            with suppress(OSError):  # nobody reads it
-                self._output.write(reply + "\n")
-                self._output.flush()
+            with suppress(
+                OSError, ValueError
+            ):  # nobody reads it, or the terminal knows no such sign
+                print(reply, file=self._output, flush=True)
 
     def _read(self) -> bytes:
         # Not sys.stdin: a thread that waits in its buffer would hold up the end of the process.

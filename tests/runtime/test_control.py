@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep
@@ -62,6 +62,11 @@ def test_asked_added_and_removed(asking: Asking) -> None:
     assert asking.current.texts == ("fish",)
     np.testing.assert_array_equal(asking.current.thresholds, np.array([0.1], np.float32))
     assert len(asking.current.batch) == 1
+
+
+def test_the_threshold_of_the_run_is_that_of_new_prompts_too(asking: Asking) -> None:
+    reply = json.loads(answer(asking, '{"add": ["crab", "eel:0.1"]}', 0.6))
+    assert reply["prompts"] == ["fish:0.27", "crab:0.6", "eel:0.1"]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +195,23 @@ def test_changes_are_made_even_if_nobody_reads_the_answers() -> None:
     with suppress(BrokenPipeError):
         output.close()
     assert seen == [b"one", b"two"]
+
+
+def test_an_answer_the_terminal_has_no_signs_for_ends_nothing() -> None:
+    end, start = os.pipe()
+    seen: list[bytes] = []
+
+    def echo(line: bytes) -> str:
+        seen.append(line)
+        return line.decode()
+
+    output = TextIOWrapper(BytesIO(), encoding="ascii")
+    control = InputControl(echo, output, end)
+    os.write(start, "魚\nfish\n".encode())
+    os.close(start)
+    control.thread.join(PATIENCE_S)
+    os.close(end)
+    assert seen == ["魚".encode(), b"fish"]
 
 
 def test_standard_input_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
