@@ -58,6 +58,8 @@ def link_gi() -> None:
     found = _system_gi()
     place = Path(sysconfig.get_path("purelib")) / "gi"
     try:
+        if place.is_symlink():  # to a gi that is gone
+            place.unlink()
         place.symlink_to(found)
     except OSError as error:
         raise Sam3EdgeError(

@@ -64,7 +64,7 @@ class RunReport:
             self._next_line_s = perf_counter() + _LIVE_EVERY_S
 
     def tell(self, event: SourceEvent) -> None:
-        """A loss, once; not every attempt to come back, which `add` tells."""
+        """A loss, once, and no attempts; that it is back is told by `add`."""
         if event.state == "lost":
             again = "the others go on" if event.final else "trying to connect again"
             warn(f"{event.reason}; {again}")

@@ -191,8 +191,8 @@ class Stream:
             self._request = self._model.request(settings, self._warn_once)
         except Exception as error:  # nobody asks the pool what became of it
             kind = "" if isinstance(error, Sam3EdgeError) else f"{type(error).__name__}: "
-            self._warn(f"{kind}{error} (the prompt before it goes on)")
             self._take_back(settings)
+            self._warn(f"{kind}{error} (the prompt and threshold before it go on)")
             return
         self._asked = settings
 

@@ -21,8 +21,14 @@ class Watched:
     def __init__(self, settings: Settings) -> None:
         self.seen: list[Seen] = []
         self.warnings: list[str] = []
-        self.stream = Stream("watched", settings, self.seen.append, self.warnings.append)
+        self.prompts_when_warned: list[str] = []
+        self.stream = Stream("watched", settings, self.seen.append, self._warn)
         self._count = 0
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(text)
+        if hasattr(self, "stream"):  # it may warn while it is made
+            self.prompts_when_warned.append(self.stream.settings.prompt)
 
     def look(self) -> tuple[Seen, Lag] | None:
         self._count += 1
@@ -158,8 +164,8 @@ def test_a_fault_in_encoding_a_prompt_is_told(
 
     monkeypatch.setattr(watched.stream._model, "request", fail)
     watched.set(prompt="crab")
-    assert watched.warnings == ["MemoryError: no room (the prompt before it goes on)"]
-    assert watched.stream.settings.prompt == "fish"
+    assert watched.warnings == ["MemoryError: no room (the prompt and threshold before it go on)"]
+    assert watched.prompts_when_warned == ["fish"]
 
 
 def test_a_drawing_that_cannot_be_is_refused(watch: Callable[..., Watched]) -> None:
