@@ -114,16 +114,21 @@ def run_detection(options: RunOptions) -> None:
         results = stack.enter_context(  # ends before the engine is closed
             closing(detect(capture, backend, lambda: asking.current, self_check, stop.requested))
         )
-        unwritten = deliver(
+
+        def finish(unwritten: int) -> None:
+            written = [sink.written for sink in sinks]
+            report.finish(written, live=capture.is_live, unwritten=unwritten)
+
+        deliver(
             results,
             sinks,
             report.add,
             on_event=report.tell,
+            on_end=finish,
             warn=warn,
             live=capture.is_live,
             should_stop=stop.requested,
         )
-        report.finish([sink.written for sink in sinks], live=capture.is_live, unwritten=unwritten)
 
 
 def make_sinks(

@@ -82,13 +82,16 @@ def deliver(
     on_result: Callable[[FrameResult], None],
     *,
     on_event: Callable[[SourceEvent], None] = lambda _: None,
+    on_end: Callable[[int], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
     live: bool = False,
     should_stop: Callable[[], bool] = never,
-) -> int:
+) -> None:
     """Give every result to every sink and to `on_result`, every event to every sink and `on_event`;
-    those two run here. Close the sinks whatever happens. Returns how many results slow sinks have
-    lost. `warn`: told of a sink that fails while others go on.
+    those two run here. Close the sinks whatever happens.
+
+    on_end: told, when the results have ended well and the sinks are closed, how many results slow
+    sinks have lost. warn: told of a sink that fails while others go on.
 
     Ctrl-C and a closed window end it as the last frame does. Raises SinkError where a sink failed,
     after the last frame if another went on, and what `results` raises.
@@ -106,8 +109,10 @@ def deliver(
     except BaseException:
         outlets.close_after_error()
         raise
-    outlets.close()
-    return outlets.num_dropped
+    try:
+        outlets.close()
+    finally:
+        on_end(outlets.num_dropped)
 
 
 def _inferred(

@@ -407,6 +407,7 @@ def test_an_output_that_fails_leaves_the_others_running(run: Command, tmp_path: 
     assert warning.startswith("sam3-edge: warning: cannot write /dev/full: No space left on device")
     assert warning.endswith("; the other outputs go on")
     assert "got an early end of /dev/full; see the warning above" in error
+    assert "wrote o.mp4 (30 frames), pictures (30 pictures)" in ran.stdout
     assert frame_count(tmp_path / "o.mp4") == len(list((tmp_path / "pictures").iterdir())) == 30
 
 
