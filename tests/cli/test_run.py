@@ -16,7 +16,8 @@ from typing import Any
 import cv2
 import pytest
 
-from sam3_edge.engines.bundle import read_manifest, write_manifest
+from sam3_edge.engines.bundle import file_sha256, read_manifest, write_manifest
+from sam3_edge.engines.references import read_references, write_references
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -178,26 +179,27 @@ def test_the_text_graph_is_proved_before_prompts_can_change(
     sam3_edge: Command, stand_in: Path, tmp_path: Path
 ) -> None:
     """Although the prompts that are asked at first are in the cache."""
-    from sam3_edge.engines.bundle import file_sha256
-    from sam3_edge.engines.references import read_references, write_references
-
-    copy = tmp_path / "copy"
-    shutil.copytree(stand_in, copy)
-    file = copy / "references.npz"
-    references = read_references(file)
-    write_references(
-        file, dataclasses.replace(references, text_features=references.text_features + 1)
-    )
-    manifest = read_manifest(copy)
-    assert manifest.references is not None
-    spec = dataclasses.replace(manifest.references, sha256=file_sha256(file))
-    write_manifest(copy, dataclasses.replace(manifest, references=spec))
+    copy = _drifted(stand_in, tmp_path / "copy", "text_features")
     arguments = ("run", "--source", "demo", "--frames", "1", "--prompt", "fish")
     assert sam3_edge(*arguments, "--bundle", stand_in).returncode == 0
     assert sam3_edge(*arguments, "--bundle", copy).returncode == 0
     ran = sam3_edge(*arguments, "--bundle", copy, "--control", "c")
     assert ran.returncode == 1
     assert "text_features: expected max difference" in error_line(ran)
+
+
+def _drifted(bundle: Path, copy: Path, output: str) -> Path:
+    """A copy of `bundle` whose references have another `output` than its engine gives."""
+    shutil.copytree(bundle, copy)
+    file = copy / "references.npz"
+    references = read_references(file)
+    changed: Any = {output: getattr(references, output) + 1}
+    write_references(file, dataclasses.replace(references, **changed))
+    manifest = read_manifest(copy)
+    assert manifest.references is not None
+    spec = dataclasses.replace(manifest.references, sha256=file_sha256(file))
+    write_manifest(copy, dataclasses.replace(manifest, references=spec))
+    return copy
 
 
 def _counts(number: int) -> str:
@@ -359,18 +361,7 @@ def test_the_engine_is_checked_at_the_start(
     sam3_edge: Command, stand_in: Path, tmp_path: Path
 ) -> None:
     """A bundle whose references are another model's is stopped before the first frame."""
-    from sam3_edge.engines.bundle import file_sha256
-    from sam3_edge.engines.references import read_references, write_references
-
-    copy = tmp_path / "copy"
-    shutil.copytree(stand_in, copy)
-    file = copy / "references.npz"
-    references = read_references(file)
-    write_references(file, dataclasses.replace(references, logits=references.logits + 1))
-    manifest = read_manifest(copy)
-    assert manifest.references is not None
-    spec = dataclasses.replace(manifest.references, sha256=file_sha256(file))
-    write_manifest(copy, dataclasses.replace(manifest, references=spec))
+    copy = _drifted(stand_in, tmp_path / "copy", "logits")
     arguments = ("run", "--bundle", copy, "--source", "demo", "--frames", "1", "--prompt", "fish")
     ran = sam3_edge(*arguments, "--jsonl", "o.jsonl")
     assert ran.returncode == 1
