@@ -3,7 +3,7 @@
 from typing import Any
 
 from sam3_edge.errors import SourceError
-from sam3_edge.runtime.gstreamer.address import without_secrets
+from sam3_edge.runtime.address import without_secrets
 from sam3_edge.runtime.gstreamer.load import load_gst, load_gst_part
 from sam3_edge.runtime.gstreamer.picture import CAPS
 

@@ -5,7 +5,7 @@ from time import monotonic, monotonic_ns
 from typing import Any
 
 from sam3_edge.errors import SourceError
-from sam3_edge.runtime.gstreamer.address import without_secrets
+from sam3_edge.runtime.address import without_secrets
 from sam3_edge.runtime.gstreamer.appsink import keep_all, keep_newest
 from sam3_edge.runtime.gstreamer.least_delay import LeastDelay
 from sam3_edge.runtime.gstreamer.load import load_gst

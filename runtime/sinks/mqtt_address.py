@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from sam3_edge.errors import UsageError
-from sam3_edge.runtime.gstreamer.address import without_secrets
+from sam3_edge.runtime.address import without_secrets
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 # They separate levels, are wildcards, or are forbidden in a topic.

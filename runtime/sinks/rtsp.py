@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from sam3_edge.errors import UsageError
-from sam3_edge.runtime.gstreamer.address import without_secrets
+from sam3_edge.runtime.address import without_secrets
 from sam3_edge.runtime.results import FrameResult
 from sam3_edge.runtime.sinks.canvas import Canvas
 from sam3_edge.runtime.source_event import SourceEvent

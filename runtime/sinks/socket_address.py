@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sam3_edge.errors import SinkError, UsageError
-from sam3_edge.runtime.gstreamer.address import without_secrets
+from sam3_edge.runtime.address import without_secrets
 
 _CONNECT_S = 1.0
 # Of what was sent and not confirmed: a partner whose cable was pulled is otherwise found out about

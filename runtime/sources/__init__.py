@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from sam3_edge.errors import SourceError, UsageError
+from sam3_edge.runtime.address import without_secrets
 from sam3_edge.runtime.frame import Frame
-from sam3_edge.runtime.gstreamer.address import without_secrets
 from sam3_edge.runtime.source_event import SourceEvent
 
 __all__ = ["Source", "open_source"]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_edge.errors import SourceError
+from sam3_edge.runtime.address import escaped_user, shown_address
 from sam3_edge.runtime.frame import Frame, bgr_frame
-from sam3_edge.runtime.gstreamer.address import escaped_user, shown_address
 from sam3_edge.runtime.sources.pooled_reader import PooledReader
 
 __all__ = ["FFmpegStreamSource", "open_http"]

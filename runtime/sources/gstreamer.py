@@ -7,8 +7,8 @@ from itertools import count
 from typing import Any
 
 from sam3_edge.errors import SourceError
+from sam3_edge.runtime.address import without_secrets
 from sam3_edge.runtime.frame import Frame, frame_of
-from sam3_edge.runtime.gstreamer.address import without_secrets
 from sam3_edge.runtime.gstreamer.appsink import parse_pipeline
 from sam3_edge.runtime.gstreamer.picture import PictureReader
 from sam3_edge.runtime.gstreamer.stream import PictureStream

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from sam3_edge.errors import UsageError
-from sam3_edge.runtime.gstreamer.address import without_secrets
+from sam3_edge.runtime.address import without_secrets
 from sam3_edge.runtime.sources import ANY_CAMERA, CameraWish, Source, open_source
 from sam3_edge.runtime.sources.reconnecting import ReconnectingSource
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from sam3_edge.errors import UsageError
-from sam3_edge.runtime.gstreamer.address import escaped_user, shown_address
+from sam3_edge.runtime.address import escaped_user, shown_address
 from sam3_edge.runtime.gstreamer.appsink import parse_pipeline
 from sam3_edge.runtime.gstreamer.load import has_gst, load_gst
 from sam3_edge.runtime.sources.ffmpeg_stream import FFmpegStreamSource

@@ -1,6 +1,6 @@
 import pytest
 
-from sam3_edge.runtime.gstreamer.address import escaped_user, shown_address, without_secrets
+from sam3_edge.runtime.address import escaped_user, shown_address, without_secrets
 
 
 @pytest.mark.parametrize(
