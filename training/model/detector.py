@@ -151,8 +151,8 @@ class Detector(nn.Module):
         image_token = per_prompt(features.image_token, image_index, n)
         prompt = torch.cat((text, image_token, exemplars), dim=1)
         bias = padding_bias(prompt_mask, prompt)
-        tokens = per_prompt(features.maps[2].flatten(2).transpose(1, 2), image_index, n)
-        fused = self.transformer.encoder(tokens, self.position, prompt, bias)
+        tokens = features.maps[2].flatten(2).transpose(1, 2)
+        fused = self.transformer.encoder(tokens, self.position, prompt, bias, image_index)
         embedding = self.dot_prod_scoring.embed_prompt(prompt, prompt_mask)
 
         decoder = self.transformer.decoder
@@ -179,7 +179,7 @@ class Detector(nn.Module):
             logits=self._logits(decoded.queries, embedding, prior),
             presence=decoded.presence,
             boxes=decoded.boxes,
-            masks=masks,
+            query_masks=masks,
             semantic=semantic,
             proposals=dense,
             twins=None
@@ -187,7 +187,7 @@ class Detector(nn.Module):
             else TwinOutput(
                 logits=self._logits(twins.queries, embedding, prior), boxes=twins.boxes
             ),
-            image_embedding=tokens.mean(dim=1),
+            image_embedding=per_prompt(tokens.mean(dim=1), image_index, n),
             prompt_embedding=embedding,
         )
 

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam3_edge.training.model.config import ModelConfig
-from sam3_edge.training.model.layers import Attention
+from sam3_edge.training.model.layers import Attention, per_prompt
 
 
 class CrossLayer(nn.Module):
@@ -12,6 +12,9 @@ class CrossLayer(nn.Module):
 
     x: (N, L, C). memory: (N, K, C). self_position: (1, L, C) on the self-attention's queries and
     keys. memory_position: (1, K, C) on the cross-attention's keys. Biases as in Attention.
+    shared: x is (B, L, C), of the pictures, and image_index (N,) tells which one each prompt is
+    about; None means one picture for all. A picture's tokens then attend to each other once, before
+    they are repeated for its prompts.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -35,10 +38,14 @@ class CrossLayer(nn.Module):
         self_bias: Tensor | None = None,
         memory_position: Tensor | None = None,
         memory_bias: Tensor | None = None,
+        shared: bool = False,
+        image_index: Tensor | None = None,
     ) -> Tensor:
         y = self.norm1(x)
         q = y if self_position is None else y + self_position
         x = x + self.dropout(self.self_attn(q, q, y, self_bias))
+        if shared:
+            x = per_prompt(x, image_index, memory.shape[0])
         key = memory if memory_position is None else memory + memory_position
         x = x + self.dropout(self.cross_attn_image(self.norm2(x), key, memory, memory_bias))
         y = self.linear2(self.dropout(F.relu(self.linear1(self.norm3(x)))))
@@ -46,15 +53,29 @@ class CrossLayer(nn.Module):
 
 
 class FusionEncoder(nn.Module):
-    """tokens (N, s*s, C), position (1, s*s, C), prompt (N, K, C) and its bias -> (N, s*s, C)."""
+    """tokens (B, s*s, C) of the pictures, position (1, s*s, C), prompt (N, K, C) and its bias,
+    image_index (N,) or None for one picture -> (N, s*s, C).
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(CrossLayer(config) for _ in range(config.fusion_layers))
 
     def forward(
-        self, tokens: Tensor, position: Tensor, prompt: Tensor, prompt_bias: Tensor
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        prompt: Tensor,
+        prompt_bias: Tensor,
+        image_index: Tensor | None,
     ) -> Tensor:
-        for layer in self.layers:
-            tokens = layer(tokens, prompt, self_position=position, memory_bias=prompt_bias)
+        for number, layer in enumerate(self.layers):
+            tokens = layer(
+                tokens,
+                prompt,
+                self_position=position,
+                memory_bias=prompt_bias,
+                shared=number == 0,
+                image_index=image_index,
+            )
         return tokens
