@@ -13,6 +13,7 @@ from sam3_edge.errors import TrainingError
 from sam3_edge.training.data.targets import Targets
 from sam3_edge.training.event_log import EventLog, draw_predictions
 from sam3_edge.training.model.outputs import DetectorOutput
+from tests.training.given_masks import given_masks
 
 SIZE, CELLS = 84, 24
 
@@ -72,7 +73,7 @@ def output(prompts: int, found: dict[int, tuple[float, float, float, float]]) ->
         logits=logits,
         presence=torch.full((2, prompts, 1), 10.0),
         boxes=boxes,
-        masks=masks,
+        query_masks=given_masks(masks),
         semantic=None,
         proposals=None,
         twins=None,

@@ -134,8 +134,8 @@ def _pixel_losses(
     counts: LossCounts,
 ) -> dict[str, Tensor]:
     last = output.logits.shape[0] - 1
-    focal, dice = mask_losses(output.masks, matches, targets, layer=last)
-    shadow = projection_loss(output.masks, matches, targets, layer=last)
+    focal, dice = mask_losses(output.query_masks, matches, targets, layer=last)
+    shadow = projection_loss(output.query_masks, matches, targets, layer=last)
     parts = {
         "mask_focal": weights.mask_focal * focal / max(counts.masked, 1.0),
         "mask_dice": weights.mask_dice * dice / max(counts.masked, 1.0),

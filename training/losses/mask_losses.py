@@ -12,35 +12,37 @@ from sam3_edge.training.data.targets import Targets
 from sam3_edge.training.losses.loss_counts import covered_prompts
 from sam3_edge.training.losses.matcher import Matches
 from sam3_edge.training.model.layers import cxcywh_to_xyxy
+from sam3_edge.training.model.outputs import QueryMasks
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
 def mask_losses(
-    masks: Tensor, matches: Matches, targets: Targets, layer: int
+    masks: QueryMasks, matches: Matches, targets: Targets, layer: int
 ) -> tuple[Tensor, Tensor]:
-    """masks (N, Q, h, w) logits of decoder layer `layer` -> sums of focal and of dice loss over
-    the matched objects that have a mask.
+    """masks of decoder layer `layer` -> sums of focal and of dice loss over the matched objects
+    that have a mask.
     """
-    row = torch.full((len(targets.boxes),), -1, dtype=torch.int64, device=masks.device)
-    row[targets.mask_object] = torch.arange(len(targets.mask_object), device=masks.device)
+    device = targets.boxes.device
+    row = torch.full((len(targets.boxes),), -1, dtype=torch.int64, device=device)
+    row[targets.mask_object] = torch.arange(len(targets.mask_object), device=device)
     kept = (matches.layer == layer) & (row[matches.target] >= 0)
-    logits = masks[matches.prompt[kept], matches.query[kept]].float()
+    logits = masks.chosen(matches.prompt[kept], matches.query[kept]).float()
     wanted = targets.masks[row[matches.target[kept]]]
     return sigmoid_focal_loss(logits, wanted), dice_loss(logits, wanted)
 
 
-def projection_loss(masks: Tensor, matches: Matches, targets: Targets, layer: int) -> Tensor:
-    """masks (N, Q, h, w) logits of decoder layer `layer` -> sum over the matched objects without a
-    mask of 1 - dice between the mask's and the box's shadows on both axes.
+def projection_loss(masks: QueryMasks, matches: Matches, targets: Targets, layer: int) -> Tensor:
+    """masks of decoder layer `layer` -> sum over the matched objects without a mask of 1 - dice
+    between the mask's and the box's shadows on both axes.
     """
-    boxed = torch.ones(len(targets.boxes), dtype=torch.bool, device=masks.device)
+    boxed = torch.ones(len(targets.boxes), dtype=torch.bool, device=targets.boxes.device)
     boxed[targets.mask_object] = False
     kept = (matches.layer == layer) & boxed[matches.target]
-    logits = masks[matches.prompt[kept], matches.query[kept]].float()
+    logits = masks.chosen(matches.prompt[kept], matches.query[kept]).float()
     corners = cxcywh_to_xyxy(targets.boxes[matches.target[kept]])
-    across = box_shadow(corners[:, 0::2], masks.shape[-1])
-    down = box_shadow(corners[:, 1::2], masks.shape[-2])
+    across = box_shadow(corners[:, 0::2], logits.shape[-1])
+    down = box_shadow(corners[:, 1::2], logits.shape[-2])
     return dice_loss(logits.amax(dim=1), across) + dice_loss(logits.amax(dim=2), down)
 
 

@@ -9,10 +9,10 @@ from sam3_edge.training.model.layers import (
     Attention,
     box_embedding,
     convolution,
-    multiply_per_image,
     per_prompt,
     sine_position_map,
 )
+from sam3_edge.training.model.outputs import QueryMasks
 
 
 class PixelDecoder(nn.Module):
@@ -39,10 +39,10 @@ class MaskPredictor(nn.Module):
         super().__init__()
         self.mask_embed = MLP((width, width, width, width))
 
-    def forward(self, queries: Tensor, pixels: Tensor, image_index: Tensor | None) -> Tensor:
-        """queries (N, Q, C), pixels (B, C, h, w) -> (N, Q, h, w) logits."""
-        flat = multiply_per_image(self.mask_embed(queries), pixels.flatten(2), image_index)
-        return flat.unflatten(-1, pixels.shape[-2:])
+    def forward(self, queries: Tensor) -> Tensor:
+        """(N, Q, C) -> (N, Q, C), what a pixel's embedding is multiplied by."""
+        embedded: Tensor = self.mask_embed(queries)
+        return embedded
 
 
 class MaskPositions(nn.Module):
@@ -89,12 +89,12 @@ class SegmentationHead(nn.Module):
         prompt: Tensor,
         prompt_bias: Tensor,
         image_index: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[QueryMasks, Tensor | None]:
         """queries (N, Q, C) and their boxes (N, Q, 4) cxcywh, maps of the B pictures, fused tokens
-        (N, s*s, C), prompt (N, K, C) and its bias -> instance logits (N, Q, 4s, 4s), semantic
-        logits (N, 1, 4s, 4s) or None.
+        (N, s*s, C), prompt (N, K, C) and its bias -> instance masks, semantic logits
+        (N, 1, 4s, 4s) or None.
         """
-        pixel_index = image_index
+        owner = image_index
         if self.pixels_from == "encoder":
             attended = self.cross_attend_prompt(
                 self.cross_attn_norm(fused), prompt, prompt, prompt_bias
@@ -102,11 +102,13 @@ class SegmentationHead(nn.Module):
             coarsest = (fused + attended).transpose(1, 2).unflatten(-1, maps[2].shape[-2:])
             n = queries.shape[0]
             maps = (*(per_prompt(m, image_index, n) for m in maps[:2]), coarsest)
-            pixel_index = None
+            owner = None
         pixels = self.pixel_decoder(*maps)
         instance = self.instance_seg_head(pixels)
         if self.positions is not None:
             queries, instance = self.positions(queries, instance, boxes)
-        masks = self.mask_predictor(queries, instance, pixel_index)
+        masks = QueryMasks(
+            embeddings=self.mask_predictor(queries), pixels=instance, image_index=owner
+        )
         semantic = None if self.semantic_seg_head is None else self.semantic_seg_head(pixels)
         return masks, semantic

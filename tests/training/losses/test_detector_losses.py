@@ -29,6 +29,7 @@ from sam3_edge.training.losses.matcher import match
 from sam3_edge.training.losses.one_to_many import match_many
 from sam3_edge.training.losses.proposal_losses import box_losses, center_heat, proposal_losses
 from sam3_edge.training.model.outputs import DetectorOutput, ProposalOutput, TwinOutput
+from tests.training.given_masks import given_masks
 
 LAYERS, PROMPTS, QUERIES, SIDE, GRID, WIDTH = 2, 4, 6, 8, 7, 5
 COSTS, WEIGHTS = MatcherSection(), LossSection(contrastive=1.0)
@@ -49,7 +50,7 @@ def output() -> DetectorOutput:
         logits=torch.randn(LAYERS, PROMPTS, QUERIES, requires_grad=True),
         presence=torch.randn(LAYERS, PROMPTS, 1, requires_grad=True),
         boxes=random_boxes(LAYERS, PROMPTS, QUERIES).requires_grad_(),
-        masks=torch.randn(PROMPTS, QUERIES, SIDE, SIDE, requires_grad=True),
+        query_masks=given_masks(torch.randn(PROMPTS, QUERIES, SIDE, SIDE, requires_grad=True)),
         semantic=torch.randn(PROMPTS, 1, SIDE, SIDE, requires_grad=True),
         proposals=ProposalOutput(
             logits=torch.randn(PROMPTS, GRID, GRID, requires_grad=True),
@@ -164,7 +165,7 @@ def test_mask_losses_count_last_layer_and_objects_with_a_mask(
     output: DetectorOutput, targets: Targets
 ) -> None:
     matches = match(output.logits, output.boxes, targets, COSTS)
-    focal, dice = mask_losses(output.masks, matches, targets, layer=LAYERS - 1)
+    focal, dice = mask_losses(output.query_masks, matches, targets, layer=LAYERS - 1)
     expected_focal = expected_dice = 0.0
     for layer, prompt, query, target in zip(
         *(t.tolist() for t in (matches.layer, matches.prompt, matches.query, matches.target)),
@@ -260,7 +261,7 @@ def test_order_of_queries_and_prompts_does_not_matter(
         logits=output.logits[:, prompts][..., queries],
         presence=output.presence[:, prompts],
         boxes=output.boxes[:, prompts][:, :, queries],
-        masks=output.masks[prompts][:, queries],
+        query_masks=given_masks(output.masks[prompts][:, queries]),
         semantic=output.semantic[prompts],
         proposals=ProposalOutput(
             logits=output.proposals.logits[prompts], boxes=output.proposals.boxes[prompts]
@@ -300,7 +301,7 @@ def test_losses_are_float32_whatever_the_output_is(
         output,
         logits=output.logits.bfloat16(),
         presence=output.presence.bfloat16(),
-        masks=output.masks.bfloat16(),
+        query_masks=given_masks(output.masks.bfloat16()),
     )
     parts = losses(halves, targets)
     assert {part.dtype for part in parts.values()} == {torch.float32}
@@ -313,7 +314,7 @@ def test_every_output_gets_a_gradient(output: DetectorOutput, targets: Targets) 
     assert output.proposals is not None
     assert output.twins is not None
     for tensor in (
-        output.logits, output.presence, output.boxes, output.masks, output.semantic,
+        output.logits, output.presence, output.boxes, output.query_masks.pixels, output.semantic,
         output.proposals.logits, output.proposals.boxes, output.twins.logits, output.twins.boxes,
         output.image_embedding, output.prompt_embedding,
     ):  # fmt: skip
@@ -370,7 +371,7 @@ def part_of(
             logits=output.logits[:, prompts],
             presence=output.presence[:, prompts],
             boxes=output.boxes[:, prompts],
-            masks=output.masks[prompts],
+            query_masks=given_masks(output.masks[prompts]),
             semantic=output.semantic[prompts],
             proposals=ProposalOutput(
                 logits=output.proposals.logits[prompts], boxes=output.proposals.boxes[prompts]
@@ -409,11 +410,11 @@ def test_projection_asks_of_boxes_only_that_the_mask_fills_them(
     masks = torch.full((PROMPTS, QUERIES, SIDE, SIDE), -50.0)
     diagonal = torch.arange(2, 6)
     masks[matches.prompt[place], matches.query[place], diagonal, diagonal] = 50.0
-    assert value(projection_loss(masks, matches, targets, LAYERS - 1)) == pytest.approx(
-        0.0, abs=1e-5
-    )
+    assert value(
+        projection_loss(given_masks(masks), matches, targets, LAYERS - 1)
+    ) == pytest.approx(0.0, abs=1e-5)
     masks[..., 0, 0] = 50.0
-    assert value(projection_loss(masks, matches, targets, LAYERS - 1)) > 0.1
+    assert value(projection_loss(given_masks(masks), matches, targets, LAYERS - 1)) > 0.1
 
 
 def test_twins_answer_for_the_object_they_fit_best(targets: Targets) -> None:

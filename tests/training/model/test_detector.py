@@ -86,6 +86,19 @@ def test_batched_equals_single(name: str) -> None:
     torch.testing.assert_close(together.masks[2:], alone.masks, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["tiny", "nano"])
+@torch.inference_mode()
+def test_chosen_masks_are_those_of_all(name: str) -> None:
+    torch.manual_seed(0)
+    model = Detector(preset(name)).eval()
+    ids = torch.stack([tokens(2759), tokens(320, 2442, 2759), tokens(1615)])
+    out = model(pictures(model.config, 3), ids, torch.tensor([0, 2, 2]))
+    prompt, query = torch.tensor([2, 0, 1, 2, 0]), torch.tensor([3, 1, 0, 2, 5])
+    chosen = out.query_masks.chosen(prompt, query)
+    torch.testing.assert_close(chosen, out.masks[prompt, query], atol=1e-4, rtol=1e-4)
+    assert out.query_masks.chosen(prompt[:0], query[:0]).shape == (0, *out.masks.shape[2:])
+
+
 @torch.inference_mode()
 def test_padded_exemplars_change_nothing() -> None:
     torch.manual_seed(0)
