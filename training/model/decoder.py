@@ -168,10 +168,10 @@ class Decoder(nn.Module):
         corners = cxcywh_to_xyxy(boxes)
         across = self.boxRPB_embed_x(self._log_distance(cells, corners[..., 0::2]))
         down = self.boxRPB_embed_y(self._log_distance(cells, corners[..., 1::2]))
-        # Heads to the front while there is little to move: (N, Q, s, heads) -> (N, heads, Q, s).
-        across, down = across.permute(0, 3, 1, 2), down.permute(0, 3, 1, 2)
-        bias = down[..., :, None] + across[..., None, :]
-        return F.pad(bias.flatten(3, 4), (0, 0, 1, 0))
+        # Heads to the front, and the presence token's row, while there is little to move:
+        # (N, Q, s, heads) -> (N, heads, 1 + Q, s).
+        across, down = (F.pad(x.permute(0, 3, 1, 2), (0, 0, 1, 0)) for x in (across, down))
+        return (down[..., :, None] + across[..., None, :]).flatten(3, 4)
 
     @staticmethod
     def _log_distance(cells: Tensor, edges: Tensor) -> Tensor:
