@@ -17,6 +17,7 @@ from sam3_edge.training.memory_estimate import (
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.outputs import DetectorOutput
 from sam3_edge.training.objective import probe_batch
+from sam3_edge.training.placement import chosen_precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def plan_memory(fabric: Fabric, detector: Detector, section: TrainerSection) -> 
         detector,
         batch,
         loss,
-        precision=section.optim.amp.dtype,
+        precision=chosen_precision(section),
         ema=section.optim.ema.decay > 0.0,
         batch_size=section.data.batch_size,
     )

@@ -19,7 +19,13 @@ from sam3_edge.training.activation_checkpointing import checkpointable_blocks
 from sam3_edge.training.config.schema import CudaSection, Precision, TrainerSection
 from sam3_edge.training.model.detector import Detector
 
-PRECISIONS = {Precision.fp32: "32-true", Precision.bf16: "bf16-mixed", Precision.fp16: "16-mixed"}
+_FABRIC_NAMES = {
+    Precision.fp32: "32-true",
+    Precision.bf16: "bf16-mixed",
+    Precision.fp16: "16-mixed",
+}
+# Of x86-64 and of ARM, as torch.cpu.get_capabilities() names them.
+BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
 _LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 
@@ -37,9 +43,7 @@ def open_fabric(section: TrainerSection, num_nodes: int, detector: Detector) -> 
     environment = cluster_environment()
     alone = isinstance(environment, LightningEnvironment)
     processes = 1 if alone else environment.world_size()
-    accelerator = section.accelerator
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    accelerator = _accelerator(section)
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             "trainer.accelerator: expected a GPU that torch can use, found none; "
@@ -60,11 +64,34 @@ def open_fabric(section: TrainerSection, num_nodes: int, detector: Detector) -> 
         devices=processes // nodes,
         num_nodes=nodes,
         strategy=_strategy(section, processes, accelerator, detector),
-        precision=PRECISIONS[section.optim.amp.dtype],  # type: ignore[arg-type]
+        precision=_FABRIC_NAMES[chosen_precision(section)],  # type: ignore[arg-type]
         plugins=[environment],
     )
     fabric.launch()
     return fabric
+
+
+def chosen_precision(section: TrainerSection) -> Precision:
+    """What `auto` comes to on this machine; any other as it is.
+
+    Where a processor has no instructions for bfloat16, every product is converted there and back:
+    a step then takes several times as long as in float32.
+    """
+    dtype = section.optim.amp.dtype
+    if dtype is not Precision.auto:
+        return dtype
+    if _accelerator(section) == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        found = torch.cpu.get_capabilities()
+        has_bf16 = any(found.get(name) for name in BF16_INSTRUCTIONS)
+    return Precision.bf16 if has_bf16 else Precision.fp32
+
+
+def _accelerator(section: TrainerSection) -> str:
+    if section.accelerator != "auto":
+        return section.accelerator
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _set_up_machine(section: TrainerSection, accelerator: str) -> None:

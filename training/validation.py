@@ -21,6 +21,7 @@ from sam3_edge.training.evaluation.report import Report, make_report, report_to_
 from sam3_edge.training.event_log import draw_predictions
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.objective import moved
+from sam3_edge.training.placement import chosen_precision
 
 # Families of metrics; the first part of a metric's name without its data set.
 KINDS = ("bbox", "segm")
@@ -74,7 +75,7 @@ def _judge(
         pictures.phrases,
         map(pictures.picture, mine),
         batch_size=section.data.val_batch_size,
-        bfloat16=section.optim.amp.dtype is Precision.bf16,
+        bfloat16=chosen_precision(section) is Precision.bf16,
     )
     everything = _gathered(fabric, [replace(a, picture=mine[a.picture]) for a in answers])
     metrics: dict[str, float] = {}

@@ -6,10 +6,10 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from sam3_edge.errors import UsageError
-from sam3_edge.training.config.schema import TrainerSection
+from sam3_edge.training.config.schema import Precision, TrainerSection
 from sam3_edge.training.model.config import preset
 from sam3_edge.training.model.detector import Detector
-from sam3_edge.training.placement import cluster_environment, open_fabric
+from sam3_edge.training.placement import chosen_precision, cluster_environment, open_fabric
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}
 SLURM = {
@@ -45,6 +45,25 @@ def test_torchrun_comes_before_slurm(environment: pytest.MonkeyPatch) -> None:
     found = cluster_environment()
     assert isinstance(found, TorchElasticEnvironment)
     assert (found.global_rank(), found.world_size(), found.local_rank()) == (3, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx2": True, "avx512_bf16": False}, Precision.fp32),
+        ({"avx512_bf16": True}, Precision.bf16),
+        ({"amx_bf16": True}, Precision.bf16),
+        ({"neon": True, "bf16": True}, Precision.bf16),
+    ],
+)
+def test_auto_takes_bfloat16_where_it_is_multiplied(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: Precision
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    section = TrainerSection(accelerator="cpu")
+    assert chosen_precision(section) is expected
+    section.optim.amp.dtype = Precision.bf16
+    assert chosen_precision(section) is Precision.bf16
 
 
 def test_what_this_machine_cannot_do_is_refused(environment: pytest.MonkeyPatch) -> None:

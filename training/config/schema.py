@@ -16,6 +16,9 @@ class Mode(str, Enum):
 
 
 class Precision(str, Enum):
+    """auto: bf16 where the processor or GPU multiplies it in hardware, else fp32."""
+
+    auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
@@ -183,7 +186,7 @@ class RatesSection:
 
 @dataclass
 class AmpSection:
-    dtype: Precision = Precision.bf16
+    dtype: Precision = Precision.auto
 
 
 @dataclass
