@@ -166,7 +166,7 @@ def _trainee(
     objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = parameter_groups(objective.detector, trainer.optim)
     first, second = trainer.optim.betas
-    module, optimizer = fabric.setup(objective, AdamW(groups, betas=(first, second)))
+    module, optimizer = fabric.setup(objective, AdamW(groups, betas=(first, second), fused=True))
     trainee = Trainee(
         fabric=fabric,
         objective=objective,
