@@ -1,6 +1,5 @@
 """How much memory a training step will take, and what to do where there is too little."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from sam3_edge.training.activation_checkpointing import is_checkpointed, without
 from sam3_edge.training.config.schema import Precision
 from sam3_edge.training.data.targets import Batch
 from sam3_edge.training.freeze import MOMENTS, keep_frozen_in_eval, unchanged_state
-from sam3_edge.training.model.config import IMAGE_SIZE_MULTIPLE
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.outputs import DetectorOutput
 from sam3_edge.training.saved_tensors import SavedStorage, count_saved
@@ -107,7 +105,7 @@ def estimate_memory(
         transient=height - activations,
         batch_size=batch_size,
         image_size=model.config.image_size,
-        image_size_step=math.lcm(IMAGE_SIZE_MULTIPLE, model.config.trunk.stride),
+        image_size_step=model.config.trunk.stride,
         checkpointing_saves=height - lower,
         freezing_trunk_saves=(1 + MOMENTS) * trunk_bytes + height - without_trunk,
     )

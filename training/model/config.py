@@ -11,8 +11,6 @@ from typing import Any, Literal
 
 from sam3_edge.errors import UsageError
 
-IMAGE_SIZE_MULTIPLE = 14
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkConfig:
@@ -20,7 +18,9 @@ class TrunkConfig:
 
     stem: "patch" is one convolution of size and stride `stride`; "efficientnet" the first stages
         of EfficientNet-Lite0, with a stride of 16.
-    pretrain_image_size: its token grid is the tile of the absolute positions.
+    pretrain_image_size: its token grid is that of the learned absolute positions.
+    positions: what they do where the picture is not of that size: "tile" repeats them, as SAM 3,
+        whose pretraining grid is a window; "stretch" interpolates linearly between them.
     """
 
     width: int = 1024
@@ -33,6 +33,7 @@ class TrunkConfig:
     pretrain_image_size: int = 336
     drop_path: float = 0.1
     stem: Literal["patch", "efficientnet"] = "patch"
+    positions: Literal["tile", "stretch"] = "tile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ class SegmentationConfig:
 class ModelConfig:
     """image_size: S, pixels of the square input. d_model: C, channels after the neck.
 
-    Raises UsageError for an image size that the patches or the stem do not divide.
+    Raises UsageError for an image size that the trunk's stride does not divide.
     """
 
     preset: str
@@ -122,22 +123,27 @@ class ModelConfig:
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
 
     def __post_init__(self) -> None:
-        for divisor, reason in (
-            (IMAGE_SIZE_MULTIPLE, "SAM 3's patches are 14 pixels wide"),
-            (self.trunk.stride, f"one token of {self.preset} covers {self.trunk.stride} pixels"),
-        ):
-            if self.image_size <= 0 or self.image_size % divisor:
-                both = math.lcm(IMAGE_SIZE_MULTIPLE, self.trunk.stride)
-                below = max(self.image_size // both * both, both)
-                raise UsageError(
-                    f"image size: expected a multiple of {divisor} ({reason}), got "
-                    f"{self.image_size}; use {below} or {below + both}"
-                )
+        stride, least = self.trunk.stride, self.least_image_size
+        if self.image_size < least or self.image_size % stride:
+            below = max(self.image_size // stride * stride, least)
+            raise UsageError(
+                f"image size: expected a multiple of {stride} from {least} on (a token of "
+                f"{self.preset} covers {stride} pixels), got {self.image_size}; use {below} or "
+                f"{below + stride}"
+            )
 
     @property
     def tokens_per_side(self) -> int:
         """s: the token grid is (s, s)."""
         return self.image_size // self.trunk.stride
+
+    @property
+    def least_image_size(self) -> int:
+        """Pixels: one token, or so many that every query has a cell to be proposed from."""
+        if self.decoder.query_init == "learned":
+            return self.trunk.stride
+        cells = math.isqrt(self.num_queries - 1) + 1
+        return -(-cells // 2) * self.trunk.stride
 
     @property
     def num_queries(self) -> int:

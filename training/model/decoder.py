@@ -5,6 +5,7 @@ Iterative box refinement and box-relative position bias in log space. Sources: D
 conquer, NeurIPS 2023), and facebookresearch/sam3 for how they are put together.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -95,7 +96,6 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, decoder = config.d_model, config.decoder
-        self.side = config.tokens_per_side
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(decoder.layers))
         self.norm = nn.LayerNorm(width)
         self.bbox_embed = MLP((width, width, width, 4))
@@ -136,13 +136,13 @@ class Decoder(nn.Module):
             contents, boxes = contents.tile(1, 2, 1), boxes.tile(1, 2, 1)
         presence = self.presence_token.weight.expand(contents.shape[0], 1, -1)
         x = torch.cat((presence, contents), dim=1)
-        keys = tokens + position
+        keys, side = tokens + position, math.isqrt(tokens.shape[1])
         queries, refined, presences = [], [], []
         for layer in self.layers:
             reference = boxes.detach()
             x = layer(
                 x, self._positions(reference), prompt, prompt_bias, tokens, keys,
-                self._box_bias(reference), num_talking,
+                self._box_bias(reference, side), num_talking,
             )  # fmt: skip
             presences.append(self.presence_token_head(self.presence_token_out_norm(x[:, :1])))
             queries.append(self.norm(x[:, 1:]))
@@ -160,11 +160,11 @@ class Decoder(nn.Module):
         embedded = box_embedding(boxes, self.norm.normalized_shape[0])
         return F.pad(self.ref_point_head(embedded), (0, 0, 1, 0))
 
-    def _box_bias(self, boxes: Tensor) -> Tensor:
+    def _box_bias(self, boxes: Tensor, side: int) -> Tensor:
         """(N, Q, 4) -> (N, heads, 1 + Q, s*s): signed log distance of each token to the box's
         edges, through an MLP per axis; zero for the presence token.
         """
-        cells = torch.arange(self.side, dtype=boxes.dtype, device=boxes.device) / self.side
+        cells = torch.arange(side, dtype=boxes.dtype, device=boxes.device) / side
         corners = cxcywh_to_xyxy(boxes)
         across = self.boxRPB_embed_x(self._log_distance(cells, corners[..., 0::2]))
         down = self.boxRPB_embed_y(self._log_distance(cells, corners[..., 1::2]))

@@ -8,6 +8,7 @@ Modules carry the names of the reference's checkpoint, so that it loads as it is
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,13 @@ from sam3_edge.training.model.decoder import Decoder
 from sam3_edge.training.model.fusion import FusionEncoder
 from sam3_edge.training.model.geometry import GeometryEncoder
 from sam3_edge.training.model.initialise import initialise
-from sam3_edge.training.model.layers import padding_bias, per_prompt, sine_position_map
+from sam3_edge.training.model.layers import padding_bias, per_prompt, token_positions
 from sam3_edge.training.model.neck import Neck
 from sam3_edge.training.model.outputs import DetectorOutput, ImageFeatures, TwinOutput
 from sam3_edge.training.model.proposals import ProposalHead
 from sam3_edge.training.model.scoring import MAX_LOGIT, DotProductScoring
 from sam3_edge.training.model.segmentation import SegmentationHead
+from sam3_edge.training.model.side_table import SideTable
 from sam3_edge.training.model.text import TextEncoder
 from sam3_edge.training.model.trunk import Trunk
 
@@ -71,8 +73,6 @@ class ExemplarBoxes:
 class Detector(nn.Module):
     """SAM 3's image detector, with the dimensions of `config`."""
 
-    position: Tensor
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -82,8 +82,8 @@ class Detector(nn.Module):
         self.dot_prod_scoring = DotProductScoring(config)
         self.segmentation_head = SegmentationHead(config)
         self.proposals = ProposalHead(config) if config.decoder.query_init == "proposals" else None
-        position = sine_position_map(config.tokens_per_side, config.d_model)
-        self.register_buffer("position", position.flatten(1).t()[None], persistent=False)
+        positions = partial(token_positions, width=config.d_model)
+        self.position = SideTable(positions, config.tokens_per_side)
         initialise(self)
 
     def forward(
@@ -119,7 +119,8 @@ class Detector(nn.Module):
         scaled = images.float() / 127.5 - 1.0
         maps = self.backbone.vision_backbone(scaled.permute(0, 3, 1, 2))
         tokens = maps[2].flatten(2).transpose(1, 2)
-        token = self.geometry_encoder.image_token(tokens, self.position)
+        position = self.position.at(maps[2].shape[-1])
+        token = self.geometry_encoder.image_token(tokens, position)
         return ImageFeatures(maps=maps, image_token=token)
 
     def encode_text(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,9 +130,9 @@ class Detector(nn.Module):
 
     def encode_exemplars(self, coarsest: Tensor, exemplars: ExemplarBoxes) -> Tensor:
         """coarsest (N, C, s, s) -> (N, 1 + M, C), the class token first."""
-        tokens = coarsest.flatten(2).transpose(1, 2)
+        tokens, position = coarsest.flatten(2).transpose(1, 2), self.position.at(coarsest.shape[-1])
         encoded: Tensor = self.geometry_encoder(
-            exemplars.boxes, exemplars.labels, exemplars.padding, tokens, self.position
+            exemplars.boxes, exemplars.labels, exemplars.padding, tokens, position
         )
         return encoded
 
@@ -152,7 +153,8 @@ class Detector(nn.Module):
         prompt = torch.cat((text, image_token, exemplars), dim=1)
         bias = padding_bias(prompt_mask, prompt)
         tokens = features.maps[2].flatten(2).transpose(1, 2)
-        fused = self.transformer.encoder(tokens, self.position, prompt, bias, image_index)
+        position = self.position.at(features.maps[2].shape[-1])
+        fused = self.transformer.encoder(tokens, position, prompt, bias, image_index)
         embedding = self.dot_prod_scoring.embed_prompt(prompt, prompt_mask)
 
         decoder = self.transformer.decoder
@@ -164,7 +166,7 @@ class Detector(nn.Module):
             contents = proposed.contents + decoder.query_embed.weight
             boxes, prior, dense = proposed.boxes, proposed.logits, proposed.dense
         with_twins = self.training and self.config.decoder.one_to_many
-        both = decoder(contents, boxes, prompt, bias, fused, self.position, with_twins)
+        both = decoder(contents, boxes, prompt, bias, fused, position, with_twins)
         decoded, twins = both.apart(contents.shape[1])
         masks, semantic = self.segmentation_head(
             decoded.queries[-1],

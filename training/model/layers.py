@@ -172,3 +172,8 @@ def sine_position_map(side: int, width: int) -> Tensor:
     rows = one_axis[:, None, :].expand(side, side, -1)
     columns = one_axis[None, :, :].expand(side, side, -1)
     return torch.cat((rows, columns), dim=-1).permute(2, 0, 1).contiguous()
+
+
+def token_positions(side: int, width: int) -> Tensor:
+    """(1, side * side, width): the same, as a row of tokens."""
+    return sine_position_map(side, width).flatten(1).t()[None]

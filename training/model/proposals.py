@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from sam3_edge.training.model.config import ModelConfig
 from sam3_edge.training.model.layers import convolution, multiply_per_image, per_prompt
 from sam3_edge.training.model.outputs import ProposalOutput
+from sam3_edge.training.model.side_table import SideTable
 
 PRIOR = 0.01
 BELOW_PEAKS = 32.0
@@ -30,34 +31,34 @@ class Proposals:
     dense: ProposalOutput
 
 
-class ProposalHead(nn.Module):
-    offsets: Tensor
+def cell_centres(side: int) -> Tensor:
+    """(1, side, side, 2) float32: x and y of each cell's centre, 0..1."""
+    cell = (torch.arange(side, dtype=torch.float32) + 0.5) / side
+    grid = torch.stack((cell[None, :].expand(side, -1), cell[:, None].expand(-1, side)), dim=-1)
+    return grid[None]
 
+
+class ProposalHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.d_model
         self.num_queries = config.num_queries
-        self.side = 2 * config.tokens_per_side
         self.shared = nn.Sequential(convolution(width, separable=True), nn.ReLU())
         self.embed = nn.Conv2d(width, width, 1)
         self.size = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, 4, 1))
         self.content = nn.Linear(width, width)
         self.bias = nn.Parameter(torch.full((), -math.log((1.0 - PRIOR) / PRIOR)))
-        cell = (torch.arange(self.side, dtype=torch.float32) + 0.5) / self.side
-        grid = torch.stack(
-            (cell[None, :].expand(self.side, -1), cell[:, None].expand(-1, self.side)), dim=-1
-        )
-        self.register_buffer("offsets", grid[None], persistent=False)
+        self.centres = SideTable(cell_centres, 2 * config.tokens_per_side)
 
     def forward(
         self, middle: Tensor, prompt_embedding: Tensor, image_index: Tensor | None
     ) -> Proposals:
         """middle (B, C, 2s, 2s), prompt_embedding (N, C), image_index (N,) or None for B = 1."""
-        shared = self.shared(middle)
+        shared, side = self.shared(middle), middle.shape[-1]
         embedded = self.embed(shared).flatten(2)
         scores = multiply_per_image(prompt_embedding[:, None], embedded, image_index)[:, 0]
         logits = scores * prompt_embedding.shape[-1] ** -0.5 + self.bias
-        best = self._peaks(logits).topk(self.num_queries, dim=1).indices
+        best = self._peaks(logits, side).topk(self.num_queries, dim=1).indices
         n = prompt_embedding.shape[0]
         boxes = per_prompt(self._boxes(self.size(shared)).flatten(1, 2), image_index, n)
         cells = per_prompt(embedded.transpose(1, 2), image_index, n)
@@ -68,23 +69,24 @@ class ProposalHead(nn.Module):
             boxes=boxes.gather(1, every.expand(-1, -1, 4)),
             logits=logits.gather(1, best),
             dense=ProposalOutput(
-                logits=logits.unflatten(1, (self.side, self.side)),
-                boxes=boxes.unflatten(1, (self.side, self.side)),
+                logits=logits.unflatten(1, (side, side)),
+                boxes=boxes.unflatten(1, (side, side)),
             ),
         )
 
     def _boxes(self, raw: Tensor) -> Tensor:
         """(B, 4, g, g) -> (B, g, g, 4): centre within one cell of its own, size up to the frame."""
         raw = raw.permute(0, 2, 3, 1).float()
-        centre = self.offsets + raw[..., :2].tanh() / self.side
+        side = raw.shape[1]
+        centre = self.centres.at(side) + raw[..., :2].tanh() / side
         # A size of 0.1, a usual object, where the head says nothing.
         size = (raw[..., 2:] - 2.2).sigmoid()
         return torch.cat((centre, size), dim=-1).clamp(0.0, 1.0)
 
-    def _peaks(self, logits: Tensor) -> Tensor:
+    def _peaks(self, logits: Tensor, side: int) -> Tensor:
         """(N, g*g): the logits of local maxima; everything else is put far below them - not so far
         that float32 would round what is left to ties, whose order is anyone's choice.
         """
-        square = logits.unflatten(1, (1, self.side, self.side))
+        square = logits.unflatten(1, (1, side, side))
         highest = F.max_pool2d(square, 3, stride=1, padding=1).flatten(1)
         return logits - (logits < highest).to(logits.dtype) * BELOW_PEAKS

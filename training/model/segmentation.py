@@ -1,5 +1,7 @@
 """Masks: every query's embedding against every pixel's. Source: MaskFormer (arXiv:2107.06278)."""
 
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,6 +15,7 @@ from sam3_edge.training.model.layers import (
     sine_position_map,
 )
 from sam3_edge.training.model.outputs import QueryMasks
+from sam3_edge.training.model.side_table import SideTable
 
 
 class PixelDecoder(nn.Module):
@@ -48,20 +51,17 @@ class MaskPredictor(nn.Module):
 class MaskPositions(nn.Module):
     """Where pixels and boxes are, in one space: their products say which pixels are near a box."""
 
-    grid: Tensor
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.d_model
         self.of_pixels = nn.Conv2d(width, width, 1)
         self.of_boxes = nn.Linear(2 * width, width)
-        grid = sine_position_map(4 * config.tokens_per_side, width)
-        self.register_buffer("grid", grid[None], persistent=False)
+        self.grid = SideTable(partial(sine_position_map, width=width), 4 * config.tokens_per_side)
 
     def forward(self, queries: Tensor, pixels: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """queries (N, Q, C), pixels (B, C, 4s, 4s), boxes (N, Q, 4): the first two, placed."""
         placed = self.of_boxes(box_embedding(boxes, queries.shape[-1]))
-        return queries + placed, pixels + self.of_pixels(self.grid)
+        return queries + placed, pixels + self.of_pixels(self.grid.at(pixels.shape[-1])[None])
 
 
 class SegmentationHead(nn.Module):

@@ -4,6 +4,8 @@ Source: ViTDet (arXiv:2203.16527) with rotary positions (arXiv:2403.13298) in re
 parameter names of facebookresearch/sam3.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 from sam3_edge.training.model.config import ModelConfig, TrunkConfig
 from sam3_edge.training.model.efficientnet import EfficientNetStem
 from sam3_edge.training.model.layers import DropPath, scaled_dot_product
+from sam3_edge.training.model.side_table import SideTable
 
 
 def rotary_angles(head_width: int, side: int, scale: float) -> Tensor:
@@ -23,6 +26,12 @@ def rotary_angles(head_width: int, side: int, scale: float) -> Tensor:
     return torch.cat((columns, rows), dim=-1).flatten(0, 1)
 
 
+def rotary_table(head_width: int, span: int, side: int) -> Tensor:
+    """(2, side * side, head_width / 2): cos and sin, `side` tokens spread over `span` positions."""
+    angles = rotary_angles(head_width, side, span / side)
+    return torch.stack((angles.cos(), angles.sin()))
+
+
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turns each pair (2i, 2i+1) of (..., L, d) by the angles whose cos and sin are (L, d / 2)."""
     even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
@@ -31,25 +40,23 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class RotaryAttention(nn.Module):
-    """Self-attention over a square of tokens: (N, side, side, width) -> the same."""
+    """Self-attention over a square of tokens: (N, side, side, width) -> the same.
 
-    cos: Tensor
-    sin: Tensor
+    side: the usual one. span: of the positions that the angles cover, whatever the side is.
+    """
 
-    def __init__(self, width: int, heads: int, side: int, scale: float) -> None:
+    def __init__(self, width: int, heads: int, *, side: int, span: int) -> None:
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
-        angles = rotary_angles(width // heads, side, scale)
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
+        self.turns = SideTable(partial(rotary_table, width // heads, span), side)
 
     def forward(self, x: Tensor) -> Tensor:
         n, height, width, _ = x.shape
         qkv = self.qkv(x).reshape(n, height * width, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        cos, sin = self.cos.to(q.dtype), self.sin.to(q.dtype)
+        cos, sin = self.turns.at(height).to(q.dtype).unbind(0)
         attended = scaled_dot_product(rotate(q, cos, sin), rotate(k, cos, sin), v)
         merged: Tensor = self.proj(attended.transpose(1, 2).reshape(n, height, width, -1))
         return merged
@@ -72,11 +79,11 @@ class Block(nn.Module):
     def __init__(self, config: TrunkConfig, *, window: int, side: int, drop_path: float) -> None:
         super().__init__()
         self.window = window
-        span = window or side
-        # Global blocks see the same span of angles as a window: the reference interpolates.
-        scale = config.window / span
         self.norm1 = nn.LayerNorm(config.width)
-        self.attn = RotaryAttention(config.width, config.heads, span, scale)
+        # Global blocks see the same span of angles as a window: the reference interpolates.
+        self.attn = RotaryAttention(
+            config.width, config.heads, side=window or side, span=config.window
+        )
         self.norm2 = nn.LayerNorm(config.width)
         self.mlp = FeedForward(config.width, int(config.width * config.mlp_ratio))
         self.drop_path = DropPath(drop_path)
@@ -124,18 +131,21 @@ class Trunk(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        trunk, self.side = config.trunk, config.tokens_per_side
+        trunk = config.trunk
         self.patch_embed = build_stem(trunk)
         self.tile = trunk.pretrain_image_size // trunk.stride
         # One more position than tiles: the pretraining's class token, which is dropped.
         self.pos_embed = nn.Parameter(torch.empty(1, self.tile**2 + 1, trunk.width))
+        self.stretch = None
+        if trunk.positions == "stretch":
+            self.stretch = SideTable(partial(stretch_weights, self.tile), config.tokens_per_side)
         self.ln_pre = nn.LayerNorm(trunk.width)
         rates = [trunk.drop_path * i / max(trunk.depth - 1, 1) for i in range(trunk.depth)]
         self.blocks = nn.ModuleList(
             Block(
                 trunk,
                 window=0 if i in trunk.global_blocks else trunk.window,
-                side=self.side,
+                side=config.tokens_per_side,
                 drop_path=rates[i],
             )
             for i in range(trunk.depth)
@@ -143,13 +153,24 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         x, laterals = self.patch_embed(images)
-        x = self.ln_pre(x.permute(0, 2, 3, 1) + self._positions())
+        x = self.ln_pre(x.permute(0, 2, 3, 1) + self._positions(x.shape[-1]))
         for block in self.blocks:
             x = block(x)
         return x.permute(0, 3, 1, 2), laterals
 
-    def _positions(self) -> Tensor:
-        """(1, s, s, width): the pretraining grid, tiled over the picture."""
-        tile = self.pos_embed[:, 1:].unflatten(1, (self.tile, self.tile))
-        repeats = -(-self.side // self.tile)
-        return tile.tile(1, repeats, repeats, 1)[:, : self.side, : self.side]
+    def _positions(self, side: int) -> Tensor:
+        """(1, s, s, width): the pretraining grid, tiled over the picture or stretched to it."""
+        grid = self.pos_embed[:, 1:].unflatten(1, (self.tile, self.tile))
+        if side == self.tile:
+            return grid
+        if self.stretch is not None:
+            weights = self.stretch.at(side)
+            rows = (weights @ grid.flatten(2)).unflatten(2, (self.tile, -1))
+            return weights @ rows
+        repeats = -(-side // self.tile)
+        return grid.tile(1, repeats, repeats, 1)[:, :side, :side]
+
+
+def stretch_weights(tile: int, side: int) -> Tensor:
+    """(side, tile) float32: linear interpolation from `tile` positions to `side`, as a matrix."""
+    return F.interpolate(torch.eye(tile)[None], size=side, mode="linear")[0].t().contiguous()

@@ -1,5 +1,6 @@
 """Invariants every preset keeps, without any reference at hand."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from sam3_edge.training.model.config import PRESETS, ModelConfig, preset
 from sam3_edge.training.model.detector import Detector, ExemplarBoxes
 from sam3_edge.training.model.geometry import pooling_weights
 from sam3_edge.training.model.outputs import DetectorOutput
+from sam3_edge.training.model.trunk import stretch_weights
 
 # What of a fresh model a text-only prompt never reaches.
 UNUSED = (
@@ -125,9 +127,10 @@ def test_the_rank_of_a_proposal_does_not_matter() -> None:
     contents, boxes = torch.randn(1, 48, width), torch.rand(1, 48, 4)
     prompt, bias = torch.randn(1, 33, width), torch.zeros(1, 1, 1, 33)
     fused = torch.randn(1, model.config.tokens_per_side**2, width)
+    position = model.position.at(model.config.tokens_per_side)
     order = torch.randperm(48)
-    straight = decoder(contents, boxes, prompt, bias, fused, model.position)
-    shuffled = decoder(contents[:, order], boxes[:, order], prompt, bias, fused, model.position)
+    straight = decoder(contents, boxes, prompt, bias, fused, position)
+    shuffled = decoder(contents[:, order], boxes[:, order], prompt, bias, fused, position)
     torch.testing.assert_close(straight.boxes[:, :, order], shuffled.boxes, atol=1e-5, rtol=1e-5)
     assert model.transformer.decoder.query_embed.num_embeddings == 1
 
@@ -156,11 +159,66 @@ def test_prompts_must_stand_by_picture() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_image_size_must_fit(name: str) -> None:
-    use = "224 or 336" if name == "nano" else "238 or 252"
-    with pytest.raises(UsageError, match=rf"expected a multiple of 14 .* got 250; use {use}"):
+    nearest = (240, 256) if name == "nano" else (238, 252)
+    with pytest.raises(UsageError) as caught:
         preset(name, image_size=250)
-    for size in use.split(" or "):
-        assert preset(name, image_size=int(size)).image_size == int(size)
+    assert re.findall(r"\d+", str(caught.value).split("got 250")[1]) == [str(n) for n in nearest]
+    assert "\n" not in str(caught.value)
+    for size in nearest:
+        assert preset(name, image_size=size).image_size == size
+
+
+@pytest.mark.parametrize("name", ["tiny", "nano"])
+@pytest.mark.parametrize("size", [0, 1])
+def test_the_least_image_size_works(name: str, size: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        preset(name, image_size=size)
+    least, next_size = map(int, re.findall(r"\d+", str(caught.value))[-2:])
+    model = Detector(preset(name, image_size=least)).eval()
+    assert next_size == least + model.config.trunk.stride
+    assert total(ask(model, least)).isfinite()
+
+
+@pytest.mark.parametrize(("name", "home", "other"), [("tiny", 84, 126), ("nano", 112, 80)])
+def test_one_model_takes_pictures_of_any_size(name: str, home: int, other: int) -> None:
+    """As a model built for that size, to the bit, and then again at its own size."""
+    torch.manual_seed(0)
+    model = Detector(preset(name, image_size=home)).eval()
+    built = Detector(preset(name, image_size=other)).eval()
+    built.load_state_dict(model.state_dict())
+    with torch.inference_mode():
+        before = ask(model, home)
+        assert_equal(ask(model, other), ask(built, other))
+        assert_equal(ask(model, home), before)
+    # What inference made of the other size serves training too.
+    total(ask(model.train(), other)).backward()  # type: ignore[no-untyped-call]
+
+
+def ask(model: Detector, size: int) -> DetectorOutput:
+    config = replace(model.config, image_size=size)
+    ids = torch.stack([tokens(2759), tokens(320, 2442, 2759)])
+    boxes = torch.tensor([[[0.4, 0.5, 0.3, 0.2]]]).expand(2, -1, -1)
+    shown = ExemplarBoxes(
+        boxes=boxes, labels=torch.tensor([[1], [0]]), padding=torch.tensor([[False], [False]])
+    )
+    answer: DetectorOutput = model(pictures(config, 2), ids, torch.tensor([0, 1]), shown)
+    return answer
+
+
+def assert_equal(one: DetectorOutput, other: DetectorOutput) -> None:
+    for field in ("logits", "presence", "boxes", "masks", "image_embedding"):
+        assert torch.equal(getattr(one, field), getattr(other, field)), field
+
+
+@pytest.mark.parametrize("tile", [4, 7])
+def test_stretched_positions_are_linear_between_the_learned_ones(tile: int) -> None:
+    """Rows of weights sum to one, and a ramp of positions stays a ramp but for its ends."""
+    for side in (3, 4, 9):
+        weights = stretch_weights(tile, side)
+        torch.testing.assert_close(weights.sum(1), torch.ones(side))
+        at = (torch.arange(side) + 0.5) * tile / side - 0.5
+        ramp = weights @ torch.arange(float(tile))
+        torch.testing.assert_close(ramp, at.clamp(0.0, tile - 1.0))
 
 
 def test_unknown_preset() -> None:
