@@ -90,7 +90,7 @@ class EvalOptions:
 @click.option("--threads", default=0, type=click.IntRange(min=0), help="Processors; 0 takes all.")
 @click.option("--device", default="cpu", help="Where a CHECKPOINT computes: cpu, cuda, cuda:1.")
 @click.option("--preset", help="Of a CHECKPOINT that does not say, such as SAM 3's own.")
-@click.option("--image-size", type=int, help="Of such a CHECKPOINT.")
+@click.option("--image-size", type=int, help="Of a CHECKPOINT, if not what it was trained at.")
 def evaluate(model: Path | None, **options: Any) -> None:
     """Measure BUNDLE, or CHECKPOINT (.safetensors), on pictures whose truth is known.
 
@@ -162,6 +162,11 @@ def _answers(model: Path, pictures: JudgedPictures, chosen: EvalOptions) -> Iter
     if not model.is_dir():
         yield from _checkpoint_answers(model, pictures, chosen)
         return
+    if chosen.image_size is not None:
+        raise UsageError(
+            f"--image-size: expected a checkpoint beside it, got the bundle {model}, which has a "
+            "size of its own; give the checkpoint, or `sam3-edge export --image-size`"
+        )
     bundle = open_bundle(model, verified_only=False)  # to measure it is not to rely on it
     backend = load_backend(bundle, num_threads=chosen.threads or None)
     try:

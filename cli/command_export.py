@@ -23,7 +23,10 @@ from sam3_edge.training.model.config import PRESETS
     help="For a checkpoint that does not say, such as SAM 3's own.",
 )
 @click.option(
-    "--image-size", type=int, help="Side of the network's square picture, a multiple of 14."
+    "--image-size",
+    type=int,
+    help="Side of the network's square picture, a multiple of the preset's stride (nano: 16, others: "
+    "14).  [default: what it was trained at]",
 )
 @click.option("--name", help="Name of the bundle.  [default: the folder's name]")
 @click.option(

@@ -43,6 +43,14 @@ def test_weights_are_those_of_the_file(saved: tuple[Detector, Path], tmp_path: P
     assert_same(start_detector(section(weights=str(tmp_path / "reference.pt")))[0], model)
 
 
+def test_weights_serve_at_another_size(saved: tuple[Detector, Path]) -> None:
+    model, path = saved
+    wider, _ = start_detector(section(weights=str(path), image_size=168))
+    assert wider.config.image_size == 168
+    assert_same(wider, model)
+    assert start_detector(section(weights=str(path), image_size=None))[0].config.image_size == SIZE
+
+
 def test_the_seed_decides_random_values() -> None:
     models = []
     for seed in (3, 3, 4):

@@ -7,7 +7,6 @@ reference implementation carries none, and the caller says what it is.
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -16,8 +15,6 @@ from torch import Tensor
 from sam3_edge.errors import ExportError
 from sam3_edge.training.model.config import preset as preset_config
 from sam3_edge.training.model.detector import Detector
-
-T = TypeVar("T", str, int)
 
 PREFIX = "detector."
 # Of the detector's names in a full SAM 3 checkpoint: the tracker's own neck, and rotary angles,
@@ -70,7 +67,7 @@ def load_reference(model: Detector, state: dict[str, Tensor]) -> None:
         if tensor.shape != ours[name].shape:
             raise ExportError(
                 f"checkpoint: expected {name} of shape {tuple(ours[name].shape)}, got "
-                f"{tuple(tensor.shape)}; choose the preset and image size it was trained with"
+                f"{tuple(tensor.shape)}; choose the preset it was trained with"
             )
     model.load_state_dict(theirs)
 
@@ -80,18 +77,19 @@ def load_weights(
 ) -> tuple[Detector, WeightsMetadata]:
     """The detector of a .safetensors file, in evaluation mode.
 
-    preset, image_size: for a file that does not say; ExportError where they are needed and
-    missing, where they contradict the file, or where the file cannot be read.
+    preset: for a file that does not say; ExportError where it is needed and missing, where it
+    contradicts the file, or where the file cannot be read.
+    image_size: S, if not the one the file was trained at; UsageError where its preset has none.
     """
     state, metadata = _read(path)
-    chosen = _agree(path, "preset", metadata.get("preset"), preset)
+    chosen = _agreed_preset(path, metadata.get("preset"), preset)
     if chosen is None:
         raise ExportError(
             f"{path}: expected a checkpoint that names its preset, got one without; "
             "say which with --preset (full, journey, small ...)"
         )
     written = metadata.get("image_size")
-    size = _agree(path, "image size", int(written) if written else None, image_size)
+    size = int(written) if image_size is None and written else image_size
     config = preset_config(chosen, image_size=size)
     model = Detector(config).eval()
     load_reference(model, state)
@@ -142,10 +140,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
-def _agree(path: Path, what: str, written: T | None, asked: T | None) -> T | None:
+def _agreed_preset(path: Path, written: str | None, asked: str | None) -> str | None:
     if written is not None and asked is not None and written != asked:
         raise ExportError(
-            f"{path}: expected {what} {written}, which the file was trained with, got {asked}; "
+            f"{path}: expected preset {written}, which the file was trained with, got {asked}; "
             f"leave the option out"
         )
     return asked if written is None else written

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sam3_edge.command_eval import evaluate
+from sam3_edge.engines.bundle import default_bundle_path
 from sam3_edge.errors import BundleError, DatasetError, ExportError, Sam3EdgeError, UsageError
 from sam3_edge.training.model.weights import bundled_weights_path
 
@@ -81,6 +82,15 @@ def test_wrong_models(tmp_path: Path) -> None:
     assert isinstance(error(file, "--scenes", 1), ExportError)
     found = error(bundled_weights_path(), "--scenes", 1, "--device", "abacus")
     assert "--device: expected one this machine has, got 'abacus'" in str(found)
+
+
+def test_image_sizes_that_cannot_be() -> None:
+    found = error(bundled_weights_path(), "--scenes", 1, "--image-size", 250)
+    assert isinstance(found, UsageError)
+    assert "240 or 256" in str(found)
+    found = error(default_bundle_path(), "--scenes", 1, "--image-size", 256)
+    assert isinstance(found, UsageError)
+    assert "--image-size" in str(found)
 
 
 def test_wrong_data(coco: Path, tmp_path: Path) -> None:
