@@ -19,7 +19,10 @@ class WeightAverage:
         self._live: dict[str, Tensor] = {
             n: p for n, p in model.named_parameters() if p.requires_grad
         }
-        self._live |= {n: b for n, b in model.named_buffers() if b.is_floating_point()}
+        kept = model.state_dict(keep_vars=True)  # without the tables that never change
+        self._live |= {
+            n: b for n, b in model.named_buffers() if b.is_floating_point() and n in kept
+        }
         self._average = {name: tensor.detach().clone() for name, tensor in self._live.items()}
 
     @torch.no_grad()
@@ -44,8 +47,10 @@ class WeightAverage:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor | int]) -> None:
-        """state: of a model of the same shape, frozen in the same parts."""
-        assert state.keys() == {*self._average, "updates"}
+        """state: of a model of the same shape, frozen in the same parts. One written before had the
+        tables too, which are passed over.
+        """
+        assert state.keys() >= {*self._average, "updates"}
         for name, tensor in self._average.items():
             kept = state[name]
             assert isinstance(kept, Tensor)
