@@ -1,4 +1,4 @@
-"""How fast two bundles are, taking turns in one run, so that both meet the same machine."""
+"""How fast bundles are, taking turns in one run, so that both meet the same machine."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -8,7 +8,7 @@ from statistics import median
 from sam3_edge.engines.backend import PromptBatch
 from sam3_edge.engines.bundle import Bundle
 from sam3_edge.engines.load import load_backend
-from sam3_edge.engines.references import read_references
+from sam3_edge.engines.references import References, read_references
 from sam3_edge.errors import ExportError
 
 WARM_UP, ROUNDS = 3, 25
@@ -16,7 +16,7 @@ WARM_UP, ROUNDS = 3, 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameTime:
-    """Medians, ms. vision: of its graph; decoder: of its, for one prompt."""
+    """Medians, ms. vision: of its graph; decoder: of its, for all prompts."""
 
     vision: float
     decoder: float
@@ -26,34 +26,47 @@ class FrameTime:
         return self.vision + self.decoder
 
 
-def frame_times(bundles: Sequence[Bundle], rounds: int = ROUNDS) -> list[FrameTime]:
-    """Each bundle's time for the first reference picture and one phrase.
+def frame_times(
+    bundles: Sequence[Bundle], rounds: int = ROUNDS, *, num_prompts: int = 1
+) -> list[FrameTime]:
+    """Each bundle's time for its first reference picture and so many of its phrases, which are
+    asked again where they are too few.
 
     Raises EngineError, and ExportError for a bundle without reference pictures.
     """
-    if bundles[0].references_path is None:
-        raise ExportError(
-            f"{bundles[0].path}: expected a bundle with reference pictures, got one without; "
-            "export it again with this version"
-        )
-    references = read_references(bundles[0].references_path)
-    every = references.prompts()
-    prompt = PromptBatch(
-        text_features=every.text_features[:1],
-        exemplar_features=every.exemplar_features[:1],
-        prompt_mask=every.prompt_mask[:1],
-    )
     taken: list[list[tuple[float, float]]] = [[] for _ in bundles]
     with ExitStack() as stack:
-        backends = [stack.enter_context(closing(load_backend(bundle))) for bundle in bundles]
-        for backend in backends:
+        asked = []
+        for bundle in bundles:
+            references = _references(bundle)
+            backend = stack.enter_context(closing(load_backend(bundle)))
             backend.image_slot(0)[...] = references.images[0]
+            asked.append((backend, _prompts(references, num_prompts)))
         for number in range(WARM_UP + rounds):
-            for times, backend in zip(taken, backends, strict=True):
-                output = backend.submit(0, prompt).result()
+            for times, (backend, prompts) in zip(taken, asked, strict=True):
+                output = backend.submit(0, prompts).result()
                 if number >= WARM_UP:
                     times.append((output.vision_ms, output.decoder_ms))
     return [
         FrameTime(vision=median(v for v, _ in times), decoder=median(d for _, d in times))
         for times in taken
     ]
+
+
+def _references(bundle: Bundle) -> References:
+    if bundle.references_path is None:
+        raise ExportError(
+            f"{bundle.path}: expected a bundle with reference pictures, got one without; "
+            "export it again with this version"
+        )
+    return read_references(bundle.references_path)
+
+
+def _prompts(references: References, count: int) -> PromptBatch:
+    every = references.prompts()
+    rows = [number % len(every) for number in range(count)]
+    return PromptBatch(
+        text_features=every.text_features[rows],
+        exemplar_features=every.exemplar_features[rows],
+        prompt_mask=every.prompt_mask[rows],
+    )

@@ -32,6 +32,7 @@ class MemoryEstimate:
     activations: what autograd keeps of `batch_size` pictures of `image_size` px. transient: what
     the backward pass needs besides, at its widest. checkpointing_saves, freezing_trunk_saves: what
     the total would lose; 0 where that is done already. image_size_step: sizes are multiples of it.
+    several_sizes: image_size is the largest of trainer.data.image_sizes.
     """
 
     weights: int
@@ -45,6 +46,7 @@ class MemoryEstimate:
     image_size_step: int
     checkpointing_saves: int
     freezing_trunk_saves: int
+    several_sizes: bool = False
 
     @property
     def fixed(self) -> int:
@@ -77,6 +79,7 @@ def estimate_memory(
     precision: Precision,
     ema: bool,
     batch_size: int,
+    several_sizes: bool = False,
 ) -> MemoryEstimate:
     """The model, its batch and its loss as they will be trained, on their device; the batch may be
     smaller (one or two pictures) and is scaled up to batch_size. The model is left as it was.
@@ -104,10 +107,11 @@ def estimate_memory(
         activations=activations,
         transient=height - activations,
         batch_size=batch_size,
-        image_size=model.config.image_size,
+        image_size=batch.images.shape[1],
         image_size_step=model.config.trunk.stride,
         checkpointing_saves=height - lower,
         freezing_trunk_saves=(1 + MOMENTS) * trunk_bytes + height - without_trunk,
+        several_sizes=several_sizes,
     )
 
 
@@ -222,6 +226,8 @@ def _smaller_pictures(estimate: MemoryEstimate, limit: int) -> str | None:
     for size in range(estimate.image_size - step, step - 1, -step):
         needed = estimate.fixed + changing * (size / estimate.image_size) ** 2
         if needed <= limit:
+            if estimate.several_sizes:
+                return f"trainer.data.image_sizes of at most {size} need {_amount(needed)}"
             return f"trainer.model.image_size={size} needs {_amount(needed)}"
     return None
 

@@ -37,7 +37,8 @@ class MemoryPlan:
 
 
 def plan_memory(fabric: Fabric, detector: Detector, section: TrainerSection) -> MemoryPlan:
-    """By one forward pass of one picture, where the detector is, with what it will be trained on.
+    """By one forward pass of one picture of the largest size, where the detector is, with what it
+    will be trained on.
 
     The estimate is of one process that holds the whole model; fsdp needs less.
     """
@@ -47,6 +48,7 @@ def plan_memory(fabric: Fabric, detector: Detector, section: TrainerSection) -> 
         phrases=section.data.max_phrases,
         exemplars=section.data.exemplars.probability > 0.0,
         device=fabric.device,
+        image_size=max(section.data.image_sizes, default=None),
     )
     counts = target_counts(batch.targets)
 
@@ -62,5 +64,6 @@ def plan_memory(fabric: Fabric, detector: Detector, section: TrainerSection) -> 
         precision=chosen_precision(section),
         ema=section.optim.ema.decay > 0.0,
         batch_size=section.data.batch_size,
+        several_sizes=bool(section.data.image_sizes),
     )
     return MemoryPlan(estimate=estimate, available=available)

@@ -88,12 +88,19 @@ def reached_parameters(objective: Objective, batch: Batch) -> set[nn.Parameter]:
 
 
 def probe_batch(
-    detector: Detector, *, pictures: int, phrases: int, exemplars: bool, device: torch.device
+    detector: Detector,
+    *,
+    pictures: int,
+    phrases: int,
+    exemplars: bool,
+    device: torch.device,
+    image_size: int | None = None,
 ) -> Batch:
     """Grey pictures, each with every phrase present once, with a mask: the shapes of a batch where
-    its content does not matter.
+    its content does not matter. image_size: None for the model's own.
     """
-    size, side = detector.config.image_size, 4 * detector.config.tokens_per_side
+    size = image_size or detector.config.image_size
+    side = 4 * size // detector.config.trunk.stride
     count = pictures * phrases
     boxes = torch.full((count, 4), 0.5)
     every = torch.arange(count)

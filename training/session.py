@@ -20,6 +20,7 @@ from sam3_edge.training.evaluation.pictures import JudgedPictures
 from sam3_edge.training.experiment import Experiment
 from sam3_edge.training.freeze import freeze
 from sam3_edge.training.memory_plan import MemoryPlan, plan_memory
+from sam3_edge.training.model.config import ModelConfig
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.weights import WeightsMetadata
 from sam3_edge.training.objective import Objective, freeze_unreached, probe_batch
@@ -71,7 +72,7 @@ def open_session(
 ) -> Session:
     """Raises Sam3EdgeError."""
     trainer = config.trainer
-    mixture = _mixture(trainer, fabric, detector)
+    mixture = _mixture(trainer, fabric, detector.config)
     plan = make_plan(trainer, mixture.epoch_samples, fabric.world_size)
     fabric.to_device(detector)
     report.say(freeze(detector, trainer.model.freeze).line())
@@ -120,13 +121,15 @@ def open_session(
 def fingerprint(trainer: TrainerSection, epoch_samples: int, processes: int) -> Fingerprint:
     """A run may continue in another number of processes, if its steps have the same pictures."""
     pictures = trainer.data.batch_size * trainer.gradient_accumulation_steps * processes
+    sizes = trainer.data.image_sizes
+    of_sizes = f" at {', '.join(map(str, sizes))} px" if sizes else ""
     sources = ", ".join(
         f"{name}={one.kind}:{Path(one.annotations or '').name}:{one.weight:g}"
         for name, one in trainer.data.train.items()
     )
     return {
         "trainer.seed_value": str(trainer.seed_value),
-        "trainer.data.batch_size": str(trainer.data.batch_size),
+        "trainer.data.batch_size": f"{trainer.data.batch_size}{of_sizes}",
         "pictures a step (batch size, accumulation, processes)": str(pictures),
         "trainer.data.train": sources,
         "trainer.data.epoch_samples": str(epoch_samples),
@@ -135,17 +138,19 @@ def fingerprint(trainer: TrainerSection, epoch_samples: int, processes: int) -> 
     }
 
 
-def _mixture(trainer: TrainerSection, fabric: Fabric, detector: Detector) -> Mixture:
-    size = detector.config.image_size
+def _mixture(trainer: TrainerSection, fabric: Fabric, model: ModelConfig) -> Mixture:
+    sizes = trainer.data.image_sizes
     return Mixture(
-        training_sources(trainer.data, size),
+        training_sources(trainer.data, max(sizes, default=model.image_size)),
         seed=trainer.seed_value,
         batch_size=trainer.data.batch_size,
-        image_size=size,
-        mask_side=4 * detector.config.tokens_per_side,
+        image_size=model.image_size,
+        mask_side=4 * model.tokens_per_side,
         first=fabric.global_rank,
         stride=fabric.world_size,
         epoch_samples=trainer.data.epoch_samples,
+        image_sizes=sizes,
+        step_batches=trainer.gradient_accumulation_steps * fabric.world_size,
     )
 
 

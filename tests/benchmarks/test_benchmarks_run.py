@@ -11,6 +11,7 @@ import pytest
 QUICK = {
     "draw": ["--quick"],
     "end_to_end": ["--quick"],
+    "image_sizes": ["--quick"],
     "masks": ["--quick"],
     "memory": ["--quick"],
     "preprocess": ["--quick"],

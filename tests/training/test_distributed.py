@@ -43,10 +43,13 @@ def finish(processes: list["subprocess.Popen[str]"]) -> list[str]:
 
 
 def ten_steps(folder: Path, small_run: SmallRun) -> RunConfig:
-    """Every third prompt comes with boxes, which reach parts of the model that others do not."""
+    """Every third prompt comes with boxes, which reach parts of the model that others do not; half
+    of the steps have smaller pictures.
+    """
     config = small_run(folder)
     config.trainer.max_epochs, config.trainer.data.epoch_samples = 1, 2 * STEPS
     config.trainer.data.exemplars.probability = 0.3
+    config.trainer.data.image_sizes = [70, 84]
     config.trainer.optim.schedule.warmup, config.trainer.optim.schedule.cooldown = 1, 0
     return config
 

@@ -175,6 +175,17 @@ def test_the_advice_names_every_way_and_by_how_much() -> None:
     assert "\n" not in line
 
 
+def test_the_largest_of_several_sizes_is_what_is_counted() -> None:
+    model = detector()
+    own, larger = estimate(model), estimate_memory(
+        model, batch(1, 126), loss, precision=Precision.fp32, ema=True, batch_size=4,
+        several_sizes=True,
+    )  # fmt: skip
+    assert larger.image_size == 126
+    assert larger.activations > 1.5 * own.activations
+    assert "trainer.data.image_sizes of at most" in advice(larger, None)
+
+
 def test_the_batch_that_is_advised_fits() -> None:
     for available in range(750, 2300, 50):
         line = advice(ESTIMATE, available * MIB)

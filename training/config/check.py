@@ -137,7 +137,8 @@ def _check_all(key: str, values: Mapping[str, Any], rule: _Rule) -> None:
 
 def _check_weights(config: RunConfig) -> None:
     model = config.trainer.model
-    preset(model.preset, image_size=model.image_size)
+    for size in (model.image_size, *config.trainer.data.image_sizes):
+        preset(model.preset, image_size=size)
     for key, path in (("weights", model.weights), ("backbone", model.backbone)):
         if path is not None and path not in NAMED[key]:
             _check_file(f"trainer.model.{key}", path)

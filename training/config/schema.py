@@ -138,6 +138,8 @@ class DataSection:
 
     max_phrases: asked about one picture in all. hard_negatives: of the absent ones, so many are
     chosen for being near; the others at random. epoch_samples: None for the sum of the sets.
+    image_sizes: pixels; every step takes its pictures at one of them, all of them equally often (one
+    named twice, twice as often). Empty: at the model's own, at which it is always evaluated.
     feature_cache: folder for the trunk's outputs, where it is frozen and nothing is augmented.
     """
 
@@ -149,6 +151,7 @@ class DataSection:
     max_phrases: int = 5
     hard_negatives: int = 30
     epoch_samples: int | None = None
+    image_sizes: list[int] = field(default_factory=list)
     skip_faulty: bool = False
     limit_val: int | None = None
     feature_cache: str | None = None

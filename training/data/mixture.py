@@ -26,7 +26,7 @@ MOSAIC_SIDE = 320
 # Samples of an epoch where no source has an end.
 ENDLESS_EPOCH = 1000
 # What a generator is for; with the seed it makes streams that do not meet.
-_ORDER, _PERMUTATION, _SAMPLE = range(3)
+_ORDER, _PERMUTATION, _SAMPLE, _SIZE = range(4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,9 @@ class Mixture(IterableDataset[Batch | DatasetError]):
     cannot be used. Rank r of R processes takes every R-th from r on.
 
     epoch_samples: None for `pictures_of(sources)`.
+    image_sizes: of the square pictures, pixels; masks have mask_side cells at image_size, and at
+    other sizes as many as in proportion. All `step_batches` micro-batches of a step, over all
+    processes, have one size, which is a function of (seed, step). Empty: image_size alone.
     The error is yielded, not raised: raised in a worker, it would arrive as a traceback.
     """
 
@@ -98,6 +101,8 @@ class Mixture(IterableDataset[Batch | DatasetError]):
         first: int = 0,
         stride: int = 1,
         epoch_samples: int | None = None,
+        image_sizes: Sequence[int] = (),
+        step_batches: int = 1,
     ) -> None:
         super().__init__()
         self.sources = tuple(sources)
@@ -105,6 +110,8 @@ class Mixture(IterableDataset[Batch | DatasetError]):
         self.first = first
         self.stride = stride
         self.image_size, self.mask_side = image_size, mask_side
+        self.image_sizes = tuple(image_sizes) or (image_size,)
+        self.step_batches = step_batches
         self.epoch_samples = epoch_samples or pictures_of(self.sources)
         self._epochs: dict[int, Epoch] = {}
         self._permutations: dict[tuple[int, int], NDArray[np.int64]] = {}
@@ -122,7 +129,7 @@ class Mixture(IterableDataset[Batch | DatasetError]):
             except DatasetError as error:
                 yield error
                 return
-            yield collate(samples, tokenizer, self.mask_side)
+            yield collate(samples, tokenizer, self.sides(batch)[1])
             batch += count * self.stride
 
     def sample(self, number: int) -> Sample:
@@ -139,8 +146,19 @@ class Mixture(IterableDataset[Batch | DatasetError]):
         if rng.random() < strength.mosaic:
             others = [self._other(source, picture_index, picture, rng) for _ in range(3)]
             picture = mosaic([picture, *others], MOSAIC_SIDE)
-        sample = augmented_sample(picture, rng, self.image_size, self.mask_side, strength)
+        size, mask_side = self.sides(number // self.batch_size)
+        sample = augmented_sample(picture, rng, size, mask_side, strength)
         return with_exemplars(sample, rng, source.exemplars)
+
+    def sides(self, batch: int) -> tuple[int, int]:
+        """Of the pictures, pixels, and of the masks, cells, in this micro-batch."""
+        sizes = self.image_sizes
+        turn, place = divmod(batch // self.step_batches, len(sizes))
+        if len(sizes) > 1:
+            place = int(
+                np.random.default_rng((self.seed, _SIZE, turn)).permutation(len(sizes))[place]
+            )
+        return sizes[place], sizes[place] * self.mask_side // self.image_size
 
     def drawn(self, number: int) -> tuple[int, int]:
         """Which source sample `number` comes from, and which of its pictures it is."""

@@ -1,6 +1,7 @@
 """A batch depends on seed and step, on nothing else."""
 
 import json
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -119,7 +120,12 @@ class Numbered:
         raise NotImplementedError
 
 
-def order(*sources: tuple[int | None, float], epoch_samples: int | None = None) -> Mixture:
+def order(
+    *sources: tuple[int | None, float],
+    epoch_samples: int | None = None,
+    image_sizes: tuple[int, ...] = (),
+    step_batches: int = 1,
+) -> Mixture:
     return Mixture(
         [Source(data=Numbered(length), weight=weight) for length, weight in sources],
         seed=3,
@@ -127,7 +133,33 @@ def order(*sources: tuple[int | None, float], epoch_samples: int | None = None) 
         image_size=84,
         mask_side=12,
         epoch_samples=epoch_samples,
+        image_sizes=image_sizes,
+        step_batches=step_batches,
     )
+
+
+def test_every_size_comes_equally_often_and_is_one_for_a_step() -> None:
+    stream = order((10, 1.0), image_sizes=(56, 84, 112, 112), step_batches=3)
+    sides = [stream.sides(batch) for batch in range(3 * 4 * 5)]
+    steps = [set(sides[i : i + 3]) for i in range(0, len(sides), 3)]
+    assert all(len(step) == 1 for step in steps)
+    turns = [sides[i : i + 12] for i in range(0, len(sides), 12)]
+    assert all(Counter(turn) == {(56, 8): 3, (84, 12): 3, (112, 16): 6} for turn in turns)
+    assert len({tuple(turn) for turn in turns}) > 1
+    assert {order((10, 1.0)).sides(batch) for batch in range(9)} == {(84, 12)}
+
+
+def test_a_batch_has_its_size(photos: CocoDataset) -> None:
+    """With one size among several the samples are those of a mixture at that size."""
+    stream = mixture(photos)
+    stream.image_sizes = (56, 84)
+    for number, batch in enumerate(batches(stream, 4)):
+        size, mask_side = stream.sides(number)
+        assert batch.images.shape[1:3] == (size, size)
+        assert batch.targets.masks.shape[1:] == (mask_side, mask_side)
+        alone = mixture(photos)
+        if size == 84:
+            assert same(batch, batches(alone, number + 1)[number])
 
 
 def test_an_epoch_of_one_source_shows_each_picture_once() -> None:
