@@ -2,7 +2,6 @@
 
 import resource
 import sys
-import time
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -20,6 +19,7 @@ from rich.progress import (
 from sam3_edge.training.event_log import EventLog
 from sam3_edge.training.experiment import Experiment
 from sam3_edge.training.step import StepOutcome
+from sam3_edge.training.training_clock import TrainingClock
 
 # Of the metrics, what a line for people shows.
 SHOWN = ("bbox/AP", "bbox/AP50", "segm/AP", "cgF1")
@@ -28,8 +28,15 @@ SHOWN = ("bbox/AP", "bbox/AP50", "segm/AP", "cgF1")
 class ProgressReport:
     """Open as a context. In all processes but the first it says nothing."""
 
-    def __init__(self, experiment: Experiment, events: EventLog, device: torch.device) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        events: EventLog,
+        device: torch.device,
+        clock: TrainingClock,
+    ) -> None:
         self.experiment, self.events, self.device = experiment, events, device
+        self.clock = clock
         self.console = Console(quiet=not experiment.writes)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -41,7 +48,7 @@ class ProgressReport:
             transient=True,
             disable=not (self.console.is_terminal and experiment.writes),
         )
-        self._pictures, self._since = 0, time.monotonic()
+        self._pictures, self._since = 0, clock.read()
         self._task = self._bar.add_task("training", total=1.0)
 
     def __enter__(self) -> "ProgressReport":
@@ -74,12 +81,12 @@ class ProgressReport:
         every: int,
     ) -> None:
         """To be called after every step; says something about every so many. rates: current
-        learning rates, by part of the model. pictures: of this step.
+        learning rates, by part of the model. pictures: of this step, and of every step before.
         """
         self._pictures += pictures
         if step % every:
             return
-        now = time.monotonic()
+        now = self.clock.read()
         images_per_s = self._pictures / (now - self._since)
         self._pictures, self._since = 0, now
         memory = _most_memory(self.device)
@@ -88,6 +95,7 @@ class ProgressReport:
                 "step": step,
                 "epoch": epoch,
                 "elapsed_s": round(elapsed_s, 1),
+                "pictures": step * pictures,
                 "images_per_s": round(images_per_s, 2),
                 "norm": outcome.norm,
                 "memory_bytes": memory,
@@ -115,15 +123,32 @@ class ProgressReport:
             f"{parts}{left_out}"
         )
 
-    def evaluation(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        self.experiment.append({"step": step, "epoch": epoch, **metrics})
+    def begin(self) -> None:
+        """The first step is about to be taken: the rate of pictures counts from here."""
+        self._since = self.clock.read()
+
+    def leave_out(self, seconds: float) -> None:
+        """Of the rate of pictures: an evaluation took so long."""
+        self._since += seconds
+
+    def evaluation(
+        self,
+        step: int,
+        epoch: int,
+        elapsed_s: float,
+        evaluation_s: float,
+        metrics: Mapping[str, float],
+    ) -> None:
+        """elapsed_s: of the run, when the evaluation began. evaluation_s: what it took."""
+        times = {"elapsed_s": round(elapsed_s, 1), "evaluation_s": round(evaluation_s, 1)}
+        self.experiment.append({"step": step, "epoch": epoch, **times, **metrics})
         self.events.scalars(step, {f"val/{name}": value for name, value in metrics.items()})
         # Of a single set every metric has two names.
         shown = [n for n in SHOWN if n in metrics] or [
             n for n in metrics if n.partition("/")[2] in SHOWN
         ]
         line = "  ".join(f"{name} {metrics[name]:.4f}" for name in shown)
-        self.say(f"epoch {epoch}  step {step}  evaluated: {line}")
+        self.say(f"epoch {epoch}  step {step}  evaluated in {evaluation_s:.0f} s: {line}")
 
 
 def _most_memory(device: torch.device) -> int:

@@ -1,6 +1,5 @@
 """One training run, top to bottom: a configuration in, weights and metrics out."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,6 +9,13 @@ import torch
 
 from sam3_edge.errors import TrainingError
 from sam3_edge.run_stop import StopSignal
+from sam3_edge.training.between_steps import (
+    evaluate_and_save,
+    evaluation_is_due,
+    save,
+    validate,
+    write_weights,
+)
 from sam3_edge.training.config.schema import Mode, RunConfig
 from sam3_edge.training.data.batch_stream import batch_stream
 from sam3_edge.training.data.data_sources import validation_sets
@@ -17,8 +23,6 @@ from sam3_edge.training.data.targets import Batch
 from sam3_edge.training.event_log import EventLog
 from sam3_edge.training.experiment import open_experiment
 from sam3_edge.training.memory_estimate import translate_out_of_memory
-from sam3_edge.training.model.detector import Detector
-from sam3_edge.training.model.weights import save_weights
 from sam3_edge.training.optim import schedule_share
 from sam3_edge.training.placement import open_fabric
 from sam3_edge.training.progress_report import ProgressReport
@@ -28,9 +32,10 @@ from sam3_edge.training.shipped import shipped_detector
 from sam3_edge.training.standing import Standing
 from sam3_edge.training.start_weights import start_detector
 from sam3_edge.training.step import Agreed, StepOutcome, agree, take_step
-from sam3_edge.training.validation import check_metric, drawn_pictures, evaluate
+from sam3_edge.training.training_clock import TrainingClock
+from sam3_edge.training.validation import check_metric, evaluate
 
-BEST, FINAL = "best.safetensors", "model.safetensors"
+FINAL = "model.safetensors"
 # How the connection between processes says that one of them is gone.
 _LOST = ("gloo", "NCCL", "ProcessGroup", "Connection", "connection", "Socket", "Broken pipe")
 
@@ -60,12 +65,17 @@ def run(config: RunConfig, *, recipe: str | None = None) -> RunResult:
     events = EventLog(
         experiment.tensorboard, enabled=trainer.logging.tensorboard and experiment.writes
     )
-    with events, ProgressReport(experiment, events, fabric.device) as report:
+    with (
+        TrainingClock() as clock,
+        events,
+        ProgressReport(experiment, events, fabric.device, clock) as report,
+    ):
         report.say(f"{detector.config.preset}, {detector.config.image_size} px: {origin}")
         if trainer.mode is Mode.val:
             fabric.to_device(detector)
+            began_s = clock.read()
             standing = Standing(metrics=evaluate(fabric, detector, sets, trainer))
-            report.evaluation(0, 0, standing.metrics)
+            report.evaluation(0, 0, 0.0, clock.read() - began_s, standing.metrics)
             experiment.write_metrics(standing.metrics)
         else:
             session = open_session(config, fabric, detector, sets, experiment, report, recipe)
@@ -86,42 +96,41 @@ def _run_session(session: Session) -> Standing:
 
 def _train(session: Session) -> Standing:
     """Steps until the plan is over or the metric no longer rises."""
-    trainer, plan = session.trainer, session.plan
-    standing, micro_batch = _start(session)
-    batches = _batches(session, micro_batch)
-    started, saved_s = time.monotonic() - standing.elapsed_s, standing.elapsed_s
+    trainer, plan, clock = session.trainer, session.plan, session.report.clock
     with StopSignal() as stop:
+        standing, micro_batch = _start(session, stop)
+        batches = _batches(session, micro_batch)
         while not plan.is_over(standing.step, standing.elapsed_s):
             if standing.should_stop(trainer.logging.early_stop):
                 session.report.say(f"stopped: {trainer.logging.early_stop.metric} no longer rises")
                 break
             micros = list(islice(batches, trainer.gradient_accumulation_steps))
-            elapsed_s = time.monotonic() - started
-            agreed = agree(session.fabric, micros, elapsed_s, stop=stop.is_set)
-            if agreed.stop:
-                _save(session, standing)
-                raise KeyboardInterrupt
+            agreed = agree(session.fabric, micros, clock.read(), stop=stop.is_set)
             standing.elapsed_s = agreed.elapsed_s
+            if agreed.stop:
+                save(session, standing)
+                raise KeyboardInterrupt
             _step(session, standing, micros, agreed)
-            if plan.ends_epoch(standing.step):
-                _end_epoch(session, standing)
-                saved_s = standing.elapsed_s
-            elif _save_is_due(session, standing, saved_s):
-                _save(session, standing)
-                saved_s = standing.elapsed_s
+            evaluate_and_save(session, standing, stop)
     return standing
 
 
-def _start(session: Session) -> tuple[Standing, int]:
+def _start(session: Session, stop: StopSignal) -> tuple[Standing, int]:
     """From the beginning or from the last checkpoint: the standing, and the next micro-batch."""
-    section, saver = session.trainer.checkpoint, session.saver
     _check_metrics(session)
-    found = saver.found()
-    if found is None:
-        standing = Standing()
-        if session.sets and not session.trainer.skip_first_val:
-            _validate(session, standing)
-        return standing, 0
+    found = session.saver.found()
+    standing, micro_batch = (Standing(), 0) if found is None else _restored(session, found)
+    session.report.clock.set(standing.elapsed_s)
+    session.report.begin()
+    if found is None and session.sets and not session.trainer.skip_first_val:
+        validate(session, standing, stop)
+    if found is not None and evaluation_is_due(session, standing):
+        evaluate_and_save(session, standing, stop)  # A kill has cut it short.
+    return standing, micro_batch
+
+
+def _restored(session: Session, found: Path) -> tuple[Standing, int]:
+    section, saver = session.trainer.checkpoint, session.saver
     if not section.resume:
         raise TrainingError(
             f"{session.experiment.folder}: expected a folder without a run, got {found.name}; set "
@@ -173,57 +182,14 @@ def _report_step(session: Session, standing: Standing, outcome: StepOutcome) -> 
     )
 
 
-def _end_epoch(session: Session, standing: Standing) -> None:
-    section, epoch = session.trainer.checkpoint, session.plan.epoch(standing.step)
-    if session.sets and epoch % session.trainer.val_epoch_freq == 0:
-        _validate(session, standing)
-    kept = epoch in section.save_list or (section.save_freq > 0 and epoch % section.save_freq == 0)
-    _save(session, standing, keep_as_epoch=epoch if kept else None)
-
-
-def _save_is_due(session: Session, standing: Standing, saved_s: float) -> bool:
-    section = session.trainer.checkpoint
-    late = standing.elapsed_s - saved_s >= 60.0 * section.save_minutes
-    return late or (section.save_steps is not None and standing.step % section.save_steps == 0)
-
-
-def _save(session: Session, standing: Standing, keep_as_epoch: int | None = None) -> None:
-    if not session.trainer.skip_saving_ckpts:
-        micro_batch = standing.step * session.micro_batches
-        session.saver.save(standing, micro_batch, keep_as_epoch)
-
-
-def _validate(session: Session, standing: Standing) -> None:
-    """Judge the averaged weights, and keep them where they are the best so far."""
-    trainer, sets, logging = session.trainer, session.sets, session.trainer.logging
-    with shipped_detector(session.trainee, session.average) as detector:
-        metrics = evaluate(session.fabric, detector, sets, trainer)
-        best = standing.record(metrics, trainer.checkpoint.metric, logging.early_stop)
-        session.report.evaluation(standing.step, session.plan.epoch(standing.step), metrics)
-        if session.experiment.writes and logging.tensorboard:
-            drawn = drawn_pictures(detector, sets, trainer.data, logging.picture_threshold)
-            session.report.events.pictures(standing.step, list(islice(drawn, logging.pictures)))
-        if best:
-            _write_weights(session, detector, BEST)
-    if trainer.empty_gpu_mem_cache_after_eval and session.fabric.device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
 def _finish(session: Session, standing: Standing) -> None:
     """The last evaluation, checkpoint and weights, and metrics.json."""
     if session.sets and standing.evaluated != standing.step:
-        _validate(session, standing)
-    _save(session, standing)
+        validate(session, standing)
+    save(session, standing)
     with shipped_detector(session.trainee, session.average) as detector:
-        _write_weights(session, detector, FINAL)
+        write_weights(session, detector, FINAL)
     session.experiment.write_metrics(standing.metrics)
-
-
-def _write_weights(session: Session, detector: Detector, name: str) -> None:
-    if session.experiment.writes and not session.trainer.skip_saving_ckpts:
-        path = session.experiment.checkpoints / name
-        save_weights(detector, path, session.metadata, half=True)
-        session.report.say(f"weights: {path}")
 
 
 def _check_metrics(session: Session) -> None:

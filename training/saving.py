@@ -39,6 +39,7 @@ class Saver:
     """Writes and reads the whole state of a run, in one file or in one folder of shards.
 
     To be called by all processes. fingerprint: what must be as it was when the run continues.
+    saved_step, saved_s: where the run was when it was last written or restored.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Saver:
         self.fingerprint = fingerprint
         self.fabric = trainee.fabric
         self.sharded = section.sharded or isinstance(self.fabric.strategy, FSDPStrategy)
+        self.saved_step, self.saved_s = 0, 0.0
 
     def found(self) -> Path | None:
         """The checkpoint to continue from."""
@@ -67,7 +69,11 @@ class Saver:
         state = self._state(standing, micro_batch)
         if self.sharded:
             self._save_shards(state, keep_as_epoch)
-            return
+        else:
+            self._save_file(state, keep_as_epoch)
+        self.saved_step, self.saved_s = standing.step, standing.elapsed_s
+
+    def _save_file(self, state: RunState, keep_as_epoch: int | None) -> None:
         state = replace(state, random=self._gathered(state.random[0]))
         failure: TrainingError | None = None
         if self.fabric.is_global_zero:
@@ -88,8 +94,13 @@ class Saver:
         """
         path = self.found()
         assert path is not None
-        if self.sharded:
-            return self._restore_shards(path)
+        standing, micro_batch = (
+            self._restore_shards(path) if self.sharded else self._restore_file(path)
+        )
+        self.saved_step, self.saved_s = standing.step, standing.elapsed_s
+        return standing, micro_batch
+
+    def _restore_file(self, path: Path) -> tuple[Standing, int]:
         state = load_state(path)
         self._check(path, state)
         self.trainee.objective.detector.load_state_dict(state.model)

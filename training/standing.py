@@ -8,16 +8,18 @@ from sam3_edge.training.config.schema import EarlyStopSection
 
 @dataclass(slots=True, kw_only=True)
 class Standing:
-    """step: optimizer steps done. elapsed_s: wall time of the whole run, by the first process.
+    """step: optimizer steps done. elapsed_s: time of the whole run, evaluations included and pauses
+    not, by the first process.
 
-    evaluated: the step of the last evaluation, -1 before any; metrics: what it gave. best: the
-    highest checkpoint metric. top, waited: the highest early-stop metric that counted as a gain,
-    and evaluations since.
+    evaluated: the step of the last evaluation, -1 before any; evaluated_s: when it was over;
+    metrics: what it gave. best: the highest checkpoint metric. top, waited: the highest early-stop
+    metric that counted as a gain, and evaluations since.
     """
 
     step: int = 0
     elapsed_s: float = 0.0
     evaluated: int = -1
+    evaluated_s: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
     best: float | None = None
     top: float | None = None

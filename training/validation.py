@@ -1,6 +1,6 @@
 """How good the model is on the validation sets: numbers by name, and pictures to look at."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -28,17 +28,22 @@ KINDS = ("bbox", "segm")
 
 
 def evaluate(
-    fabric: Fabric, detector: Detector, sets: Mapping[str, JudgedPictures], section: TrainerSection
+    fabric: Fabric,
+    detector: Detector,
+    sets: Mapping[str, JudgedPictures],
+    section: TrainerSection,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
     """`<set>/bbox/AP` and all others, the same in every process; of a single set also `bbox/AP`.
 
     detector: with the weights to judge, left in evaluation mode. Every process answers a part of
-    the pictures. Raises EngineError for answers that are not finite.
+    the pictures. Raises EngineError for answers that are not finite, and KeyboardInterrupt before
+    the next picture when `stop` says so: of several processes, none heeds it.
     """
     detector.eval()
     metrics: dict[str, float] = {}
     for name, pictures in sets.items():
-        found = _judge(fabric, detector, pictures, section)
+        found = _judge(fabric, detector, pictures, section, stop)
         metrics |= {f"{name}/{metric}": value for metric, value in found.items()}
         if len(sets) == 1:
             metrics |= found
@@ -67,13 +72,18 @@ def report_metrics(report: Report) -> dict[str, float]:
 
 
 def _judge(
-    fabric: Fabric, detector: Detector, pictures: JudgedPictures, section: TrainerSection
+    fabric: Fabric,
+    detector: Detector,
+    pictures: JudgedPictures,
+    section: TrainerSection,
+    stop: Callable[[], bool],
 ) -> dict[str, float]:
     mine = range(fabric.global_rank, len(pictures), fabric.world_size)
+    asked = mine if fabric.world_size > 1 else _until(stop, mine)
     answers = checkpoint_answers(
         detector,
         pictures.phrases,
-        map(pictures.picture, mine),
+        map(pictures.picture, asked),
         batch_size=section.data.val_batch_size,
         bfloat16=chosen_precision(section) is Precision.bf16,
     )
@@ -83,6 +93,13 @@ def _judge(
         name = f"{detector.config.preset} in training"
         metrics = report_metrics(make_report(everything, model=name, pictures=pictures))
     return dict(fabric.broadcast(metrics))
+
+
+def _until(stop: Callable[[], bool], numbers: Iterable[int]) -> Iterator[int]:
+    for number in numbers:
+        if stop():
+            raise KeyboardInterrupt
+        yield number
 
 
 def _gathered(fabric: Fabric, mine: list[Answer]) -> list[Answer]:

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from sam3_edge.errors import TrainingError
 from sam3_edge.run_stop import StopSignal
+from sam3_edge.training import between_steps
 from sam3_edge.training.checkpoint import RunState, load_state
-from sam3_edge.training.config.schema import RunConfig
+from sam3_edge.training.config.schema import Mode, RunConfig
 from sam3_edge.training.run import run
 
 SmallRun = Callable[[Path], RunConfig]
@@ -26,7 +27,7 @@ PATIENCE_S = 240.0
 def logged(folder: Path) -> list[dict[str, float]]:
     """Without what depends on the clock."""
     lines = [json.loads(line) for line in (folder / "logs" / "log.jsonl").read_text().splitlines()]
-    timed = ("elapsed_s", "images_per_s", "memory_bytes")
+    timed = ("elapsed_s", "evaluation_s", "images_per_s", "memory_bytes")
     return [{key: value for key, value in line.items() if key not in timed} for line in lines]
 
 
@@ -111,6 +112,44 @@ def test_a_signal_writes_a_checkpoint_first(
     run(stopped, recipe="test")
     run(whole, recipe="test")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_a_kill_during_an_evaluation_loses_no_step_and_no_evaluation(
+    tmp_path: Path, small_run: SmallRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, whole = (long_run(tmp_path / name, small_run) for name in ("killed", "whole"))
+    for config in (killed, whole):
+        config.trainer.mode, config.trainer.checkpoint.save_steps = Mode.train, None
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(between_steps, "evaluate", die)
+        with pytest.raises(SystemExit):
+            run(killed, recipe="test")
+    assert final(tmp_path / "killed").standing.step == 7  # an epoch
+    run(killed, recipe="test")
+    run(whole, recipe="test")
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_signal_ends_an_evaluation_before_its_next_picture(
+    tmp_path: Path, small_run: SmallRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_run(tmp_path)
+    config.trainer.mode = Mode.train
+    true_evaluate = between_steps.evaluate
+
+    def told(fabric: object, detector: object, sets: object, section: object, stop: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        true_evaluate(fabric, detector, sets, section, stop)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(between_steps, "evaluate", told)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, recipe="test")
+    standing = final(tmp_path).standing
+    assert (standing.step, standing.evaluated) == (2, -1)
 
 
 def test_a_finished_run_is_not_trained_further(tmp_path: Path, small_run: SmallRun) -> None:

@@ -97,6 +97,26 @@ def test_minutes_end_a_run(tmp_path: Path, small_run: SmallRun) -> None:
     assert run(config).steps == 1
 
 
+def test_minutes_of_training_say_when_to_evaluate(tmp_path: Path, small_run: SmallRun) -> None:
+    config = small_run(tmp_path)
+    config.trainer.mode, config.trainer.max_epochs = Mode.train, 3
+    config.trainer.data.epoch_samples, config.trainer.val_minutes = 1, 1e-6
+    run(config)
+    evaluated = [line for line in lines(tmp_path) if "evaluation_s" in line]
+    assert [line["step"] for line in evaluated] == [1, 2, 3]
+    for line in evaluated:
+        assert line["evaluation_s"] > 0.0
+        assert 0.0 <= line["bbox/AP"] <= 1.0
+    times = [line["elapsed_s"] for line in lines(tmp_path)]
+    assert times == sorted(times)
+    config = small_run(tmp_path / "rarely")
+    config.trainer.mode, config.trainer.max_epochs = Mode.train, 3
+    config.trainer.data.epoch_samples, config.trainer.val_minutes = 1, 60.0
+    run(config)
+    rare = [line for line in lines(tmp_path / "rarely") if "evaluation_s" in line]
+    assert [line["step"] for line in rare] == [3]  # the end of the run
+
+
 def test_half_precision_on_a_cpu_is_refused(tmp_path: Path, small_run: SmallRun) -> None:
     config = small_run(tmp_path)
     config.trainer.optim.amp.dtype = Precision.fp16

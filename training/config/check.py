@@ -55,6 +55,7 @@ _RULES = {
     "trainer.accelerator": _one_of("auto", "cpu", "cuda"),
     "trainer.seed_value": _at_least(0),
     "trainer.val_epoch_freq": _at_least(1),
+    "trainer.val_minutes": _POSITIVE,
     "trainer.gradient_accumulation_steps": _at_least(1),
     "trainer.num_threads": _at_least(0),
     "trainer.few_shot_seeds": _Rule(

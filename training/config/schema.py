@@ -263,13 +263,14 @@ class CheckpointSection:
     """Checkpoints under `<experiment>/checkpoints`: last.pt always, best.safetensors by `metric`.
 
     save_freq: epochs between numbered ones (0: none); save_list: epochs that are kept besides.
-    save_minutes: how often last.pt is written in mid-epoch. resume: continue from last.pt where
-    there is one. sharded: every process writes its part.
+    save_minutes: how often last.pt is written in mid-epoch; it is also written before and after
+    every evaluation, so a kill loses so many minutes, a step and the writing itself.
+    resume: continue from last.pt where there is one. sharded: every process writes its part.
     """
 
     save_freq: int = 0
     save_list: list[int] = field(default_factory=list)
-    save_minutes: float = 5.0
+    save_minutes: float = 4.0
     save_steps: int | None = None
     metric: str = "bbox/AP"
     resume: bool = True
@@ -323,6 +324,9 @@ class CudaSection:
 class TrainerSection:
     """max_steps: ends the run before max_epochs do. accelerator: auto, cpu or cuda.
 
+    val_epoch_freq: epochs between evaluations. val_minutes: minutes of training between them; where
+    it is set, epochs no longer decide. The end of the run is evaluated in either case.
+
     few_shot_seeds: the run is repeated for every seed, and the mean and spread are reported.
     """
 
@@ -333,6 +337,7 @@ class TrainerSection:
     accelerator: str = "auto"
     seed_value: int = 123
     val_epoch_freq: int = 1
+    val_minutes: float | None = None
     skip_first_val: bool = True
     skip_saving_ckpts: bool = False
     empty_gpu_mem_cache_after_eval: bool = True
