@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sam3_edge.errors import TrainingError
+from sam3_edge.errors import ExportError, TrainingError
 from sam3_edge.training.checkpoint import (
     RunState,
     check_same_run,
@@ -15,6 +15,9 @@ from sam3_edge.training.checkpoint import (
     load_state,
     save_state,
 )
+from sam3_edge.training.model.config import preset
+from sam3_edge.training.model.detector import Detector
+from sam3_edge.training.model.weights import WeightsMetadata, save_weights
 from sam3_edge.training.random_state import random_state, restore_random_state
 from sam3_edge.training.standing import Standing
 
@@ -78,6 +81,25 @@ def test_a_full_disk_is_one_line_and_leaves_the_older_one(tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
     assert load_state(path).standing.step == 1
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_weights_that_do_not_fit_on_the_disk_leave_the_older_ones(tmp_path: Path) -> None:
+    path, detector = tmp_path / "best.safetensors", Detector(preset("tiny", image_size=84))
+    metadata = WeightsMetadata(
+        preset="tiny", image_size=84, recipe="", data=("none",), licence="MIT"
+    )
+    save_weights(detector, path, metadata)
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(ExportError, match="cannot write") as caught:
+            save_weights(detector, path, metadata)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_draft_that_a_kill_left_does_not_matter(tmp_path: Path) -> None:

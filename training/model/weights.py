@@ -121,10 +121,11 @@ def save_weights(
     try:
         save_file(state, temporary, metadata=written)
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # A full disk is either, by where it is met.
         temporary.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or str(error)
         raise ExportError(
-            f"cannot write {path}: {error.strerror}; check free space and permissions"
+            f"cannot write {path}: {why}; check free space and permissions"
         ) from error
 
 
