@@ -92,7 +92,11 @@ class ModelSection:
 
 @dataclass
 class AugmentSection:
-    """As training.data.augmentation.Augmentation; shares and probabilities in 0..1."""
+    """As training.data.augmentation.Augmentation; shares and probabilities in 0..1.
+
+    water: how often a picture is seen through other water (casts, murk) or its cast taken out;
+    camera: how often it is one of a worse camera (blur, noise, low light, JPEG).
+    """
 
     enabled: bool = True
     flip: float = 0.5
@@ -101,6 +105,8 @@ class AugmentSection:
     stretch: float = 0.2
     zoom_out: float = 0.1
     colour: float = 1.0
+    water: float = 0.0
+    camera: float = 0.0
     mosaic: float = 0.3
     copy_paste: float = 0.0
 

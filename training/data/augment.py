@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_edge.training.data.augmentation import DEFAULT, Augmentation
+from sam3_edge.training.data.camera import through_camera
 from sam3_edge.training.data.labelled import LabelledPicture, Mask, known_masks
 from sam3_edge.training.data.targets import PhraseTarget, Sample
+from sam3_edge.training.data.water import through_water
 from sam3_edge.training.data.windows import Window, chosen_window
 
 # An object of which a crop leaves less than this share is neither right nor wrong to find.
@@ -40,6 +42,8 @@ def augmented_sample(
     window = chosen_window(picture, rng, mask_side, augmentation)
     sample = cut(picture, window, size, mask_side)
     image = jitter_colours(sample.image, rng, augmentation)
+    image = through_water(image, rng, augmentation.water)
+    image = through_camera(image, rng, augmentation.camera)
     return Sample(image=image, phrases=sample.phrases)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sam3_edge.training.config.schema import AugmentSection, DataSection, SourceSection
-from sam3_edge.training.data.augmentation import Augmentation
+from sam3_edge.training.data.augmentation import Augmentation, Camera, Water
 from sam3_edge.training.data.coco_dataset import CocoDataset
 from sam3_edge.training.data.exemplars import Exemplars
 from sam3_edge.training.data.mixture import Source
@@ -83,6 +83,8 @@ def augmentation(section: AugmentSection, *, scene: bool = False) -> Augmentatio
         light=section.colour * usual.light,
         grey=section.colour * usual.grey,
         blur=section.colour * usual.blur,
+        water=Water(probability=section.water),
+        camera=Camera(probability=section.camera),
     )
 
 
