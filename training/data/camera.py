@@ -132,10 +132,12 @@ def _grain(side: int, *, fine: bool) -> NDArray[np.float32]:
     room = side + SHIFTS
     rng = np.random.default_rng(room)
     if fine:
-        return rng.standard_normal((room, room, 3), dtype=np.float32)
+        noise: NDArray[np.float32] = rng.standard_normal((room, room, 3), dtype=np.float32)
+        return noise
     half = rng.standard_normal((room // 2 + 1, room // 2 + 1, 3), dtype=np.float32)
     coarse = cv2.resize(half, (room, room), interpolation=cv2.INTER_LINEAR)
-    return np.divide(coarse, coarse.std(), dtype=np.float32)
+    grown: NDArray[np.float32] = (coarse / coarse.std()).astype(np.float32)
+    return grown
 
 
 def _uint8(image: cv2.typing.MatLike) -> NDArray[np.uint8]:

@@ -61,6 +61,13 @@ def test_without_augmentation_pictures_are_as_at_inference() -> None:
     chosen = augmentation(AugmentSection(crop=0.25, colour=0.5))
     assert chosen.whole == 0.75
     assert chosen.hue == 0.5 * Augmentation().hue
+    assert (chosen.water.probability, chosen.camera.probability) == (0.0, 0.0)
+
+
+def test_water_and_camera_have_one_key_each_and_scenes_get_them_too() -> None:
+    for scene in (False, True):
+        chosen = augmentation(AugmentSection(water=0.4, camera=0.2), scene=scene)
+        assert (chosen.water.probability, chosen.camera.probability) == (0.4, 0.2)
 
 
 def test_validation_sets_are_limited(annotations: Path) -> None:
