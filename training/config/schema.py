@@ -95,7 +95,8 @@ class AugmentSection:
     """As training.data.augmentation.Augmentation; shares and probabilities in 0..1.
 
     water: how often a picture is seen through other water (casts, murk) or its cast taken out;
-    camera: how often it is one of a worse camera (blur, noise, low light, JPEG).
+    camera: how often it is one of a worse camera (blur, noise, low light, JPEG). paste_foreign: how
+    often it gets objects of another data set, and is asked for them.
     """
 
     enabled: bool = True
@@ -109,6 +110,7 @@ class AugmentSection:
     camera: float = 0.0
     mosaic: float = 0.3
     copy_paste: float = 0.0
+    paste_foreign: float = 0.0
 
 
 @dataclass

@@ -64,7 +64,8 @@ class Augmentation:
 
     mosaic: four pictures become one. copy_paste: objects of another picture are pasted in, at most
     `pasted_objects` of them, `pasted_scale` times as large; one without a mask only if its longer
-    side is at most `pasted_rectangle` of the picture's, 0 for never.
+    side is at most `pasted_rectangle` of the picture's, 0 for never. paste_foreign: the same with a
+    picture of another source, once mosaics are made; there `foreign_oval` is the limit.
 
     Then, of what is left each time: zoom_in: a crop around one object, which takes `object_side`
     of its side; zoom_out: the picture on a canvas of its mean colour, `zoomed_side` as wide; whole:
@@ -80,6 +81,8 @@ class Augmentation:
     pasted_objects: int = 4
     pasted_scale: tuple[float, float] = (0.5, 1.5)
     pasted_rectangle: float = 0.2
+    paste_foreign: float = 0.0
+    foreign_oval: float = 0.35
     zoom_in: float = 0.0
     object_side: tuple[float, float] = (0.15, 0.6)
     zoom_out: float = 0.0

@@ -1,37 +1,23 @@
 """Objects of one picture pasted into another (arXiv:2012.07177), and what they hide taken note of.
 
-An object with a mask is cut out along it. One of which only the box is known is pasted as a
-rectangle with soft edges, where it is small: of a large one the background would be learned.
+An object of which only the box is known is pasted where it is small: of a large one the background
+would be learned.
 """
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_edge.training.data.augment import LEAST_VISIBLE, resized
+from sam3_edge.training.data.augment import LEAST_VISIBLE
 from sam3_edge.training.data.augmentation import Augmentation
+from sam3_edge.training.data.cutouts import Cutout, cut_out, recoloured, usable_objects
 from sam3_edge.training.data.labelled import LabelledPicture, Mask, known_masks
 
 # Nothing smaller is cut out, pixels a side.
 LEAST_SIDE = 8
-# A rectangle of which another object covers more would bring half of that along.
-SHARED_RECTANGLE = 0.1
-# A rectangle's edge fades over this share of its shorter side.
-FEATHER = 0.12
 # From here on a pixel shows what was pasted.
 OPAQUE = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cutout:
-    """image: (h, w, 3) uint8. opacity: (h, w) float32 in 0..1. cut_along: a mask was known."""
-
-    image: NDArray[np.uint8]
-    opacity: NDArray[np.float32]
-    cut_along: bool
-    phrase: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +43,35 @@ def paste_objects(
     `LEAST_VISIBLE` does is ignored, one that is hidden whole is gone.
     """
     assert picture.phrases == donor.phrases
+    usable = usable_objects(donor, augmentation.pasted_rectangle, LEAST_SIDE)
+    count = int(rng.integers(1, augmentation.pasted_objects + 1))
+    return with_objects(picture, donor, rng.permutation(usable)[:count], rng, augmentation)
+
+
+def with_objects(
+    picture: LabelledPicture,
+    donor: LabelledPicture,
+    chosen: NDArray[np.int64],
+    rng: np.random.Generator,
+    augmentation: Augmentation,
+    *,
+    oval: bool = False,
+    most_side: float = 1.0,
+) -> LabelledPicture:
+    """The picture with these objects of the donor, one after the other; itself where none fits.
+
+    oval: what has no mask is cut out as an oval that fades into the place it comes to. most_side: of
+    the picture's, that an object takes at most.
+    """
+    if len(chosen) == 0:
+        return picture
     image = picture.image.copy()
     height, width = image.shape[:2]
     depth = np.zeros((height, width), dtype=np.uint8)
+    frame = round(most_side * width), round(most_side * height)
     objects = [_original(picture, index) for index in range(len(picture.boxes))]
-    for number, index in enumerate(_chosen(donor, rng, augmentation), start=1):
-        cutout = _cutout(donor, int(index), (width, height), rng, augmentation)
+    for number, index in enumerate(chosen, start=1):
+        cutout = cut_out(donor, int(index), (width, height), frame, rng, augmentation, oval=oval)
         if (cutout.opacity >= OPAQUE).any():
             objects.append(_pasted(image, depth, cutout, number, rng))
     if len(objects) == len(picture.boxes):
@@ -76,71 +85,6 @@ def paste_objects(
         ignore=np.array([one.ignore for one in seen], dtype=np.bool_),
         masks=known_masks([one.mask for one in seen]),
     )
-
-
-def _chosen(
-    donor: LabelledPicture, rng: np.random.Generator, augmentation: Augmentation
-) -> NDArray[np.int64]:
-    size = donor.boxes[:, 2:] - donor.boxes[:, :2]
-    largest = augmentation.pasted_rectangle * max(donor.image.shape[:2])
-    small = (size.max(axis=1, initial=0.0) <= largest) & ~_shared(donor.boxes)
-    masked = np.array([donor.mask(i) is not None for i in range(len(size))], dtype=np.bool_)
-    usable = ~donor.ignore & (size.min(axis=1, initial=np.inf) >= LEAST_SIDE) & (masked | small)
-    count = int(rng.integers(1, augmentation.pasted_objects + 1))
-    return rng.permutation(np.flatnonzero(usable))[:count]
-
-
-def _shared(boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(M,): another box covers a part of this one."""
-    low = np.maximum(boxes[:, None, :2], boxes[:, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[:, 2:])
-    common = (high - low).clip(0.0).prod(axis=2)
-    own = np.diag(common).copy()
-    np.fill_diagonal(common, 0.0)
-    shared: NDArray[np.bool_] = common.max(axis=1, initial=0.0) > SHARED_RECTANGLE * own
-    return shared
-
-
-def _cutout(
-    donor: LabelledPicture,
-    index: int,
-    frame: tuple[int, int],
-    rng: np.random.Generator,
-    augmentation: Augmentation,
-) -> Cutout:
-    """One object, resized and perhaps mirrored; it fits into `frame`, width and height."""
-    height, width = donor.image.shape[:2]
-    x0, y0 = np.floor(donor.boxes[index, :2]).clip(0).astype(int)
-    x1, y1 = np.minimum(np.ceil(donor.boxes[index, 2:]).astype(int), [width, height])
-    scale = np.sqrt(frame[0] * frame[1] / (width * height)) * rng.uniform(
-        *augmentation.pasted_scale
-    )
-    scale = min(scale, frame[0] / (x1 - x0), frame[1] / (y1 - y0))
-    w, h = (
-        min(max(round((x1 - x0) * scale), 4), frame[0]),
-        min(max(round((y1 - y0) * scale), 4), frame[1]),
-    )
-    image, mask = resized(donor.image[y0:y1, x0:x1], w, h), donor.mask(index)
-    if mask is None:
-        opacity = _soft_rectangle(w, h)
-    else:
-        bits = np.ascontiguousarray(mask[y0:y1, x0:x1], dtype=np.float32)
-        opacity = cv2.resize(bits, (w, h), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    if rng.random() < augmentation.flip:
-        image, opacity = image[:, ::-1], opacity[:, ::-1]
-    return Cutout(
-        image=image, opacity=opacity, cut_along=mask is not None, phrase=int(donor.phrase[index])
-    )
-
-
-def _soft_rectangle(width: int, height: int) -> NDArray[np.float32]:
-    feather = max(FEATHER * min(width, height), 1.5)
-    x, y = (
-        np.minimum(np.arange(side) + 0.5, side - 0.5 - np.arange(side)) / feather
-        for side in (width, height)
-    )
-    soft: NDArray[np.float32] = np.minimum(y[:, None], x).clip(0.0, 1.0).astype(np.float32)
-    return soft
 
 
 def _original(picture: LabelledPicture, index: int) -> _Object:
@@ -165,7 +109,8 @@ def _pasted(
     x = int(rng.integers(image.shape[1] - w + 1))
     y = int(rng.integers(image.shape[0] - h + 1))
     place, opacity = image[y : y + h, x : x + w], cutout.opacity[..., None]
-    place[:] = np.round(opacity * cutout.image + (1.0 - opacity) * place).astype(np.uint8)
+    shown = recoloured(cutout, place)
+    place[:] = np.round(opacity * shown + (1.0 - opacity) * place).astype(np.uint8)
     bits = cutout.opacity >= OPAQUE
     depth[y : y + h, x : x + w][bits] = order
     box, mask = np.array([x, y, x + w, y + h], dtype=np.float32), None

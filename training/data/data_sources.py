@@ -1,7 +1,10 @@
 """From the data section of a configuration to what is drawn from, and what is judged."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from sam3_edge.runtime.scene import PHRASES
+from sam3_edge.runtime.tokenizer import normalise
 from sam3_edge.training.config.schema import AugmentSection, DataSection, SourceSection
 from sam3_edge.training.data.augmentation import Augmentation, Camera, Water
 from sam3_edge.training.data.coco_dataset import CocoDataset
@@ -41,9 +44,16 @@ def training_sources(section: DataSection, image_size: int) -> list[Source]:
             weight=one.weight,
             augmentation=augmentation(section.augment, scene=one.kind == "scene"),
             exemplars=exemplars,
+            withheld=_labelled(photos[name].phrases if one.kind == "coco" else PHRASES),
+            max_phrases=section.max_phrases,
         )
         for name, one in section.train.items()
     ]
+
+
+def _labelled(phrases: Sequence[str]) -> frozenset[str]:
+    """A data set's own phrases: where one is not asked about a picture, it may still show some."""
+    return frozenset(normalise(phrase) for phrase in phrases)
 
 
 def coco_dataset(source: SourceSection, section: DataSection) -> CocoDataset:
@@ -72,6 +82,7 @@ def augmentation(section: AugmentSection, *, scene: bool = False) -> Augmentatio
     return Augmentation(
         mosaic=0.0 if scene else section.mosaic,
         copy_paste=0.0 if scene else section.copy_paste,
+        paste_foreign=section.paste_foreign,
         zoom_out=section.zoom_out,
         whole=1.0 - section.crop,
         crop=section.least_crop_area,

@@ -5,7 +5,7 @@ by (seed, epoch), and each source hands out its pictures in permutations of its 
 epoch to epoch: no picture of a source is ever seen twice more than another.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,24 +19,33 @@ from sam3_edge.training.data.augment import augmented_sample, mosaic
 from sam3_edge.training.data.augmentation import DEFAULT, Augmentation
 from sam3_edge.training.data.copy_paste import paste_objects
 from sam3_edge.training.data.exemplars import NO_EXEMPLARS, Exemplars, with_exemplars
+from sam3_edge.training.data.foreign_objects import paste_foreign, unrelated
 from sam3_edge.training.data.labelled import LabelledPicture, LabelledPictures
 from sam3_edge.training.data.targets import Batch, Sample, collate
 
 MOSAIC_SIDE = 320
 # Samples of an epoch where no source has an end.
 ENDLESS_EPOCH = 1000
+# So many pictures of other sources are looked at for objects that can be cut out.
+DONORS = 4
 # What a generator is for; with the seed it makes streams that do not meet.
 _ORDER, _PERMUTATION, _SAMPLE, _SIZE = range(4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A data set and its share of the samples."""
+    """A data set and its share of the samples.
+
+    withheld, related, max_phrases: as in `paste_foreign`, where objects of other sources are pasted.
+    """
 
     data: LabelledPictures
     weight: float
     augmentation: Augmentation = DEFAULT
     exemplars: Exemplars = NO_EXEMPLARS
+    withheld: frozenset[str] = frozenset()
+    related: Callable[[str, str], bool] = unrelated
+    max_phrases: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +155,8 @@ class Mixture(IterableDataset[Batch | DatasetError]):
         if rng.random() < strength.mosaic:
             others = [self._other(source, picture_index, picture, rng) for _ in range(3)]
             picture = mosaic([picture, *others], MOSAIC_SIDE)
+        if strength.paste_foreign > 0.0 and rng.random() < strength.paste_foreign:
+            picture = self._with_foreign(chosen, picture, rng)
         size, mask_side = self.sides(number // self.batch_size)
         sample = augmented_sample(picture, rng, size, mask_side, strength)
         return with_exemplars(sample, rng, source.exemplars)
@@ -188,3 +199,26 @@ class Mixture(IterableDataset[Batch | DatasetError]):
         length = source.data.length
         chosen = index if length is None else int(rng.integers(length))
         return source.data.picture(chosen, rng, picture.phrases)
+
+    def _with_foreign(
+        self, chosen: int, picture: LabelledPicture, rng: np.random.Generator
+    ) -> LabelledPicture:
+        """With objects of a source other than the picture's, drawn by weight."""
+        source = self.sources[chosen]
+        others = self.sources[:chosen] + self.sources[chosen + 1 :]
+        shares = np.array([other.weight for other in others])
+        for _ in range(DONORS if others else 0):
+            data = others[rng.choice(len(others), p=shares / shares.sum())].data
+            index = int(rng.integers(ENDLESS_EPOCH if data.length is None else data.length))
+            made = paste_foreign(
+                picture,
+                data.picture(index, rng),
+                rng,
+                source.augmentation,
+                withheld=source.withheld,
+                related=source.related,
+                max_phrases=source.max_phrases,
+            )
+            if made is not picture:
+                return made
+        return picture

@@ -53,6 +53,9 @@ def test_sources_are_as_the_section_says(annotations: Path) -> None:
     assert isinstance(scenes.data, SceneDataset)
     assert scenes.data.absent == ("cat",)
     assert scenes.augmentation.mosaic == 0.0
+    assert cats.withheld == {"cat"}
+    assert scenes.withheld == {"fish", "jellyfish", "starfish"}
+    assert cats.max_phrases == scenes.max_phrases == section.max_phrases
     assert described(section) == ("cats (cats.json)", "scenes (demo scenes)")
 
 
