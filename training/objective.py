@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sam3_edge.training.config.schema import LossSection
 from sam3_edge.training.data.targets import Batch, Targets
 from sam3_edge.training.freeze import keep_frozen_in_eval, unchanged_state
+from sam3_edge.training.losses.colour_affinity import ColourAffinity, colour_affinity
 from sam3_edge.training.losses.detector_losses import detector_losses
 from sam3_edge.training.losses.loss_counts import LossCounts, target_counts
 from sam3_edge.training.model.detector import Detector, ExemplarBoxes
@@ -44,15 +45,34 @@ class Objective(nn.Module):
         # Parameters that a batch may leave out. Among processes every gradient must be there in
         # every step, so they take part with a zero.
         self.sometimes: tuple[nn.Parameter, ...] = ()
+        # The factor on the pairwise loss, which whoever counts the steps raises, 0..1.
+        self.pairwise_share = 1.0
 
     def forward(self, micro: MicroBatch) -> dict[str, Tensor]:
         batch = micro.batch
         output = self.detector(batch.images, batch.token_ids, batch.image_index, batch.exemplars)
         with torch.autocast(batch.images.device.type, enabled=False):
-            parts = detector_losses(output, batch.targets, self.weights, micro.counts)
+            parts = detector_losses(
+                output, batch.targets, self._weights(), micro.counts, self._affinity(batch)
+            )
             if self.sometimes:
                 parts["presence"] = parts["presence"] + 0.0 * _sum(self.sometimes)
         return parts
+
+    def _weights(self) -> LossSection:
+        return replace(self.weights, pairwise=self.pairwise_share * self.weights.pairwise)
+
+    def _affinity(self, batch: Batch) -> ColourAffinity | None:
+        """Once a picture, however many objects are in it."""
+        if not self.weights.pairwise:
+            return None
+        return colour_affinity(
+            batch.images,
+            batch.image_index,
+            4 * self.detector.config.tokens_per_side,
+            threshold=self.weights.pairwise_threshold,
+            share=self.weights.pairwise_share,
+        )
 
     def train(self, mode: bool = True) -> "Objective":
         super().train(mode)

@@ -63,7 +63,7 @@ def schedule_share(section: ScheduleSection, step: int, num_steps: int) -> float
             f"{section.kind!r}; choose one of them"
         )
     warmup = _in_steps(section.warmup, num_steps)
-    rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    rising = rising_share(section.warmup, step, num_steps)
     after = max(step - warmup, 0.0)
     if section.kind == "cosine":
         progress = min(after / max(num_steps - warmup, 1.0), 1.0)
@@ -73,6 +73,12 @@ def schedule_share(section: ScheduleSection, step: int, num_steps: int) -> float
     falling = min(1.0, left / cooldown) if cooldown else 1.0
     root = math.sqrt(1.0 + after / max(section.timescale, 1))
     return rising / root * _above(section.final_share, falling)
+
+
+def rising_share(warmup: float, step: int, num_steps: int) -> float:
+    """From 0 to 1 over the warm-up, in steps or, below 1, a share of the run; never 0."""
+    steps = _in_steps(warmup, num_steps)
+    return min(1.0, (step + 1) / steps) if steps else 1.0
 
 
 def _above(lowest: float, share: float) -> float:

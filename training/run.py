@@ -23,7 +23,7 @@ from sam3_edge.training.data.targets import Batch
 from sam3_edge.training.event_log import EventLog
 from sam3_edge.training.experiment import open_experiment
 from sam3_edge.training.memory_estimate import translate_out_of_memory
-from sam3_edge.training.optim import schedule_share
+from sam3_edge.training.optim import rising_share, schedule_share
 from sam3_edge.training.placement import open_fabric
 from sam3_edge.training.progress_report import ProgressReport
 from sam3_edge.training.random_state import seed_everything
@@ -157,6 +157,8 @@ def _step(session: Session, standing: Standing, micros: list[Batch], agreed: Agr
     share = schedule_share(section, standing.step, expected)
     for group, peak in zip(optimizer.param_groups, session.peaks, strict=True):
         group["lr"] = share * peak
+    warmup = session.trainer.loss.pairwise_warmup
+    session.trainee.objective.pairwise_share = rising_share(warmup, standing.step, expected)
     outcome = take_step(session.trainee, micros, agreed.counts)
     if session.average is not None and outcome.taken:
         session.average.update()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,10 +44,12 @@ def batches(size: int, count: int) -> list[Batch]:
     return [batch for batch in found if isinstance(batch, Batch)]
 
 
-def trainee(max_norm: float = 0.0, fabric: Fabric | None = None) -> Trainee:
+def trainee(
+    max_norm: float = 0.0, fabric: Fabric | None = None, loss: LossSection | None = None
+) -> Trainee:
     torch.manual_seed(0)
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    objective = Objective(Detector(preset("tiny", image_size=SIZE)), LossSection())
+    objective = Objective(Detector(preset("tiny", image_size=SIZE)), loss or LossSection())
     freeze_unreached(
         objective,
         probe_batch(objective.detector, pictures=1, phrases=2, exemplars=False, device=CPU),
@@ -61,6 +64,15 @@ def trainee(max_norm: float = 0.0, fabric: Fabric | None = None) -> Trainee:
         optimizer=optimizer,
         max_norm=max_norm,
     )
+
+
+def without_masks(batch: Batch) -> Batch:
+    none = replace(
+        batch.targets,
+        masks=batch.targets.masks[:0],
+        mask_object=batch.targets.mask_object[:0],
+    )
+    return replace(batch, targets=none)
 
 
 def step(one: Trainee, micros: Sequence[Batch]) -> StepOutcome:
@@ -139,3 +151,16 @@ def test_every_parameter_that_is_trained_is_in_every_graph(name: str) -> None:
 def test_counts_survive_as_one_tensor() -> None:
     counts = target_counts(batches(2, 1)[0].targets)
     assert LossCounts.from_tensor(counts.to_tensor()) == counts
+
+
+def test_the_pairwise_loss_adds_up_and_has_a_weight_that_rises() -> None:
+    whole, parts = (trainee(loss=LossSection(pairwise=1.0)) for _ in range(2))
+    batch = [without_masks(one) for one in batches(4, 1)]
+    halves = [without_masks(one) for one in batches(2, 2)]
+    whole.objective.pairwise_share = parts.objective.pairwise_share = 0.5
+    one, two = step(whole, batch), step(parts, halves)
+    assert one.losses["pairwise"] == pytest.approx(two.losses["pairwise"], rel=1e-4)
+    full = trainee(loss=LossSection(pairwise=1.0))
+    assert step(full, batch).losses["pairwise"] == pytest.approx(2.0 * one.losses["pairwise"])
+    assert one.losses["pairwise"] > 0.0
+    assert "pairwise" not in step(trainee(), batch).losses

@@ -34,6 +34,7 @@ def _one_of(*values: str) -> _Rule:
 
 _POSITIVE = _Rule(lambda value: value > 0, "more than 0")
 _SHARE = _Rule(lambda value: 0 <= value <= 1, "0 to 1")
+_ABOVE_ZERO_TO_ONE = _Rule(lambda value: 0 < value <= 1, "above 0, up to 1")
 _BELOW_ONE = _Rule(lambda value: 0 <= value < 1, "0 or more and less than 1")
 
 _RULES = {
@@ -74,7 +75,9 @@ _RULES = {
     "trainer.data.exemplars.negative": _at_least(0),
     "trainer.data.exemplars.jitter": _at_least(0),
     "trainer.loss.ce_over": _one_of("queries", "objects"),
-    "trainer.optim.rates.layer_decay": _Rule(lambda value: 0 < value <= 1, "above 0, up to 1"),
+    "trainer.loss.pairwise_threshold": _ABOVE_ZERO_TO_ONE,
+    "trainer.loss.pairwise_share": _ABOVE_ZERO_TO_ONE,
+    "trainer.optim.rates.layer_decay": _ABOVE_ZERO_TO_ONE,
     "trainer.optim.schedule.kind": _one_of("inverse_sqrt", "cosine"),
     "trainer.optim.schedule.warmup": _at_least(0),
     "trainer.optim.schedule.cooldown": _at_least(0),

@@ -246,7 +246,10 @@ class LossSection:
 
     ce_over: what class losses are divided by, `queries` (as SAM 3: all of all prompts) or
     `objects`. decoupled: phrases that are absent teach presence alone. contrastive 0: off.
-    projection: masks from boxes, where no mask is annotated.
+    projection: masks from boxes, where no mask is annotated. pairwise: those masks end where the
+    colour changes (BoxInst; 0: off); its weight rises over the first pairwise_warmup steps, below 1
+    a share of the run. pairwise_threshold: least similarity of colours that count as one;
+    pairwise_share: at most so many of a picture's pairs of neighbours do.
     """
 
     bbox: float = 5.0
@@ -259,6 +262,10 @@ class LossSection:
     mask_focal: float = 200.0
     mask_dice: float = 10.0
     projection: float = 10.0
+    pairwise: float = 0.0
+    pairwise_threshold: float = 0.1
+    pairwise_share: float = 0.6
+    pairwise_warmup: float = 0.1
     semantic: float = 2.0
     proposals: float = 1.0
     contrastive: float = 0.0

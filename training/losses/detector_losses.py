@@ -11,24 +11,30 @@ from torch.nn import functional as F
 from sam3_edge.training.config.schema import LossSection
 from sam3_edge.training.data.targets import Targets
 from sam3_edge.training.losses.box_ops import area, intersection
+from sam3_edge.training.losses.colour_affinity import ColourAffinity
 from sam3_edge.training.losses.contrastive import contrastive_loss
 from sam3_edge.training.losses.loss_counts import LossCounts
 from sam3_edge.training.losses.mask_losses import mask_losses, projection_loss, semantic_loss
 from sam3_edge.training.losses.matcher import Matches, match
 from sam3_edge.training.losses.one_to_many import match_many
+from sam3_edge.training.losses.pairwise_loss import pairwise_loss
 from sam3_edge.training.losses.proposal_losses import box_losses, proposal_losses
 from sam3_edge.training.model.layers import cxcywh_to_xyxy
 from sam3_edge.training.model.outputs import DetectorOutput
 
 
 def detector_losses(
-    output: DetectorOutput, targets: Targets, weights: LossSection, counts: LossCounts
+    output: DetectorOutput,
+    targets: Targets,
+    weights: LossSection,
+    counts: LossCounts,
+    affinity: ColourAffinity | None = None,
 ) -> dict[str, Tensor]:
     """Every weighted part by name; their sum is what is minimised. Computed in float32.
 
     counts: over all micro-batches of the step, so that their losses add up to that of one batch.
-    Box, class and presence losses are summed over decoder layers. Raises TrainingError from the
-    matcher.
+    affinity: of the pictures' colours; None leaves the pairwise loss out. Box, class and presence
+    losses are summed over decoder layers. Raises TrainingError from the matcher.
     """
     logits, boxes = output.logits.float(), output.boxes.float()
     matches = match(logits, boxes, targets, weights.matcher)
@@ -36,6 +42,10 @@ def detector_losses(
     presence = presence_loss(output.presence.float(), targets) / max(counts.known, 1.0)
     parts["presence"] = weights.presence * presence
     parts |= _pixel_losses(output, matches, targets, weights, counts)
+    if affinity is not None:
+        last = output.logits.shape[0] - 1
+        unlike = pairwise_loss(output.query_masks, matches, targets, affinity, layer=last)
+        parts["pairwise"] = weights.pairwise * unlike / max(counts.boxed, 1.0)
     if output.twins is not None:
         logits, boxes = output.twins.logits.float(), output.twins.boxes.float()
         many = match_many(logits, boxes, targets, weights.one_to_many)

@@ -36,14 +36,19 @@ def projection_loss(masks: QueryMasks, matches: Matches, targets: Targets, layer
     """masks of decoder layer `layer` -> sum over the matched objects without a mask of 1 - dice
     between the mask's and the box's shadows on both axes.
     """
-    boxed = torch.ones(len(targets.boxes), dtype=torch.bool, device=targets.boxes.device)
-    boxed[targets.mask_object] = False
-    kept = (matches.layer == layer) & boxed[matches.target]
+    kept = boxed_matches(matches, targets, layer)
     logits = masks.chosen(matches.prompt[kept], matches.query[kept]).float()
     corners = cxcywh_to_xyxy(targets.boxes[matches.target[kept]])
     across = box_shadow(corners[:, 0::2], logits.shape[-1])
     down = box_shadow(corners[:, 1::2], logits.shape[-2])
     return dice_loss(logits.amax(dim=1), across) + dice_loss(logits.amax(dim=2), down)
+
+
+def boxed_matches(matches: Matches, targets: Targets, layer: int) -> Tensor:
+    """(K,) bool: the matches of decoder layer `layer` for an object without a mask."""
+    boxed = torch.ones(len(targets.boxes), dtype=torch.bool, device=matches.layer.device)
+    boxed[targets.mask_object] = False
+    return (matches.layer == layer) & boxed[matches.target]
 
 
 def box_shadow(edges: Tensor, cells: int) -> Tensor:
