@@ -117,7 +117,9 @@ class AugmentSection:
 class SourceSection:
     """One data set. kind: `coco` or `scene` (rendered, needs nothing). weight: its share of the
     samples. limit_ids: only the first N pictures; shots: so many pictures a category (few-shot).
-    pseudo_masks: a file of masks found from boxes.
+    pseudo_masks: a file of masks found from boxes. unknown: phrases of other data sets that its
+    annotations say nothing about, so that they are not asked as absent: patterns with * and ?, of
+    which the last that matches counts; one that begins with ! takes back what stands before.
     """
 
     kind: str = "coco"
@@ -128,6 +130,7 @@ class SourceSection:
     shots: int | None = None
     shots_seed: int = 0
     pseudo_masks: str | None = None
+    unknown: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -145,7 +148,9 @@ class DataSection:
     """train, val: data sets by a name of your own; the names show in the metrics.
 
     max_phrases: asked about one picture in all. hard_negatives: of the absent ones, so many are
-    chosen for being near; the others at random. epoch_samples: None for the sum of the sets.
+    chosen for being near; the others at random. foreign_negatives: share of the absent phrases
+    that are of other data sets, where those are known to be absent; 0: none. epoch_samples: None
+    for the sum of the sets.
     image_sizes: pixels; every step takes its pictures at one of them, all of them equally often (one
     named twice, twice as often). Empty: at the model's own, at which it is always evaluated.
     feature_cache: folder for the trunk's outputs, where it is frozen and nothing is augmented.
@@ -158,6 +163,7 @@ class DataSection:
     num_workers: int = 1
     max_phrases: int = 5
     hard_negatives: int = 30
+    foreign_negatives: float = 0.0
     epoch_samples: int | None = None
     image_sizes: list[int] = field(default_factory=list)
     skip_faulty: bool = False

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sam3_edge.errors import DatasetError
 from sam3_edge.runtime.rle import decode_rle
+from sam3_edge.runtime.tokenizer import normalise
 from sam3_edge.training.data.coco_annotations import (
     KEPT_SIDE,
     Annotation,
@@ -62,6 +63,7 @@ class CocoDataset:
         if shots is not None:
             self.photos = few_shot(self.photos, shots, subset_seed)
         self.max_phrases = max_phrases
+        self._number = {normalise(phrase): i for i, phrase in enumerate(self.phrases)}
         self._chooser = None
         if max_phrases is not None or negatives is not None:
             shown = ({a.category for a in photo.annotations} for photo in self.photos)
@@ -77,18 +79,18 @@ class CocoDataset:
     def picture(
         self, index: int, rng: np.random.Generator, phrases: tuple[str, ...] | None = None
     ) -> LabelledPicture:
+        """phrases: those that are no category's name are absent."""
         photo = self.photos[index]
         image, scale = self._image(index)
         if phrases is None:
-            asked = self._asked(photo, rng)
-        else:
-            asked = [self.phrases.index(phrase) for phrase in phrases]
-        place = {category: i for i, category in enumerate(asked)}
+            phrases = tuple(self.phrases[category] for category in self._asked(photo, rng))
+        numbers = [self._number.get(normalise(phrase)) for phrase in phrases]
+        place = {category: i for i, category in enumerate(numbers) if category is not None}
         objects = [a for a in photo.annotations if a.category in place]
         height, width = image.shape[:2]
         return LabelledPicture(
             image=image,
-            phrases=tuple(self.phrases[c] for c in asked),
+            phrases=phrases,
             boxes=np.array([a.box for a in objects], dtype=np.float32).reshape(-1, 4) * scale,
             phrase=np.array([place[a.category] for a in objects], dtype=np.int64),
             ignore=np.array([a.crowd for a in objects], dtype=np.bool_),

@@ -1,6 +1,7 @@
 """From the data section of a configuration to what is drawn from, and what is judged."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from sam3_edge.runtime.scene import PHRASES
@@ -9,12 +10,16 @@ from sam3_edge.training.config.schema import AugmentSection, DataSection, Source
 from sam3_edge.training.data.augmentation import Augmentation, Camera, Water
 from sam3_edge.training.data.coco_dataset import CocoDataset
 from sam3_edge.training.data.exemplars import Exemplars
+from sam3_edge.training.data.foreign_phrases import ForeignPhrases, is_unknown, times_shown
+from sam3_edge.training.data.labelled import LabelledPictures
 from sam3_edge.training.data.mixture import Source
 from sam3_edge.training.data.negatives import Negatives
 from sam3_edge.training.data.scene_dataset import SceneDataset
 from sam3_edge.training.evaluation.coco_pictures import CocoPictures
 from sam3_edge.training.evaluation.pictures import JudgedPictures, ScenePictures
 
+# Photos that demo scenes, of which there is no end, count for where phrases are weighed.
+SCENES_WORTH = 100
 # Scenes of a validation set that has no limit.
 VAL_SCENES = 50
 
@@ -38,22 +43,50 @@ def training_sources(section: DataSection, image_size: int) -> list[Source]:
         negative=section.exemplars.negative,
         jitter=section.exemplars.jitter,
     )
+    data = asked_foreign(photos, section)
     return [
         Source(
-            data=photos[name] if one.kind == "coco" else scenes,
+            data=data[name] if one.kind == "coco" else scenes,
             weight=one.weight,
             augmentation=augmentation(section.augment, scene=one.kind == "scene"),
             exemplars=exemplars,
-            withheld=_labelled(photos[name].phrases if one.kind == "coco" else PHRASES),
+            withheld=_withheld(photos[name].phrases if one.kind == "coco" else PHRASES, one, known),
             max_phrases=section.max_phrases,
         )
         for name, one in section.train.items()
     ]
 
 
-def _labelled(phrases: Sequence[str]) -> frozenset[str]:
-    """A data set's own phrases: where one is not asked about a picture, it may still show some."""
-    return frozenset(normalise(phrase) for phrase in phrases)
+def _withheld(own: Sequence[str], source: SourceSection, known: Set[str]) -> frozenset[str]:
+    """What a source's pictures may show though they are not asked for it: its own phrases, and of
+    the run's those about which its annotations say nothing.
+    """
+    unknown = (phrase for phrase in known if is_unknown(phrase, source.unknown))
+    return frozenset(normalise(phrase) for phrase in (*own, *unknown))
+
+
+def asked_foreign(
+    photos: dict[str, CocoDataset], section: DataSection
+) -> Mapping[str, LabelledPictures]:
+    """The photos, asked phrases of each other and of the scenes where the section says so."""
+    share = section.foreign_negatives
+    if share == 0.0:
+        return photos
+    shown = Counter[str]()
+    if any(one.kind == "scene" for one in section.train.values()):
+        shown.update(dict.fromkeys(PHRASES, SCENES_WORTH))
+    for data in photos.values():
+        shown.update(times_shown(data))
+    return {
+        name: ForeignPhrases(
+            data,
+            shown=shown,
+            share=share,
+            unknown=section.train[name].unknown,
+            most=section.max_phrases,
+        )
+        for name, data in photos.items()
+    }
 
 
 def coco_dataset(source: SourceSection, section: DataSection) -> CocoDataset:

@@ -44,6 +44,13 @@ def test_all_phrases_are_asked_of_a_small_vocabulary(tmp_path: Path) -> None:
     assert picture.masks is None
 
 
+def test_a_phrase_of_another_data_set_is_absent(tmp_path: Path) -> None:
+    data = CocoDataset(write(tmp_path, {"category_id": 4}))
+    picture = data.picture(0, np.random.default_rng(0), ("dog", "Kind  4", "kind 1"))
+    assert picture.phrases == ("dog", "Kind  4", "kind 1")
+    assert picture.phrase.tolist() == [1]
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_limit_asks_present_and_absent_phrases(tmp_path: Path, seed: int) -> None:
     path = write(tmp_path, *({"category_id": c} for c in (1, 3, 5, 7, 9)))
