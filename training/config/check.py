@@ -6,8 +6,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from sam3_edge.errors import UsageError
+from sam3_edge.errors import DatasetError, UsageError
 from sam3_edge.training.config.schema import Mode, RunConfig, SourceSection
+from sam3_edge.training.data.groups import PARTS, grouping_path
 from sam3_edge.training.model.config import preset
 
 # Names that stand for weights, besides files.
@@ -108,6 +109,7 @@ _SOURCE_RULES = {
     "limit_ids": _at_least(1),
     "shots": _at_least(1),
     "shots_seed": _at_least(0),
+    "part": _one_of(*PARTS),
 }
 
 
@@ -122,6 +124,7 @@ def check_config(config: RunConfig) -> None:
     _check_weights(config)
     for name, source in trainer.data.train.items():
         _check_source(f"trainer.data.train.{name}", source)
+        _check_trained_on(f"trainer.data.train.{name}", source)
     for name, source in trainer.data.val.items():
         _check_source(f"trainer.data.val.{name}", source)
     _check_present(config)
@@ -168,6 +171,31 @@ def _check_source(key: str, source: SourceSection) -> None:
     if source.images is not None and not Path(source.images).is_dir():
         raise UsageError(
             f"{key}.images: expected a folder of pictures, found none: {source.images}"
+        )
+    if source.masks is not None:
+        _check_file(f"{key}.masks", source.masks)
+    _check_groups(key, source)
+
+
+def _check_groups(key: str, source: SourceSection) -> None:
+    if source.groups is None and source.part != "all":
+        raise UsageError(
+            f"{key}.groups: expected a grouping for part {source.part}, got none; add "
+            f"{key}.groups=NAME"
+        )
+    if source.groups is not None:
+        try:
+            grouping_path(source.groups)
+        except DatasetError as error:
+            raise UsageError(f"{key}.{error}") from error
+
+
+def _check_trained_on(key: str, source: SourceSection) -> None:
+    """What only a validation set may say."""
+    if source.masks is not None:
+        raise UsageError(
+            f"{key}.masks: expected masks to judge a validation set by, got them for training; "
+            f"set {key}.masks=null, or pseudo_masks to learn from"
         )
 
 

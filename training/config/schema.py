@@ -120,6 +120,10 @@ class SourceSection:
     pseudo_masks: a file of masks found from boxes. unknown: phrases of other data sets that its
     annotations say nothing about, so that they are not asked as absent: patterns with * and ?, of
     which the last that matches counts; one that begins with ! takes back what stands before.
+
+    groups: which pictures show the same place: aquarium, deepfish and so on of training/splits, or
+    a file of that form. part: `all`, `seen` or `unseen` (places that are held out); limit_ids and
+    shots count what is left. masks: for validation, annotations whose masks are judged.
     """
 
     kind: str = "coco"
@@ -131,6 +135,9 @@ class SourceSection:
     shots_seed: int = 0
     pseudo_masks: str | None = None
     unknown: list[str] = field(default_factory=list)
+    groups: str | None = None
+    part: str = "all"
+    masks: str | None = None
 
 
 @dataclass

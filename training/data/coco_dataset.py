@@ -19,6 +19,7 @@ from sam3_edge.training.data.coco_annotations import (
     read_coco,
 )
 from sam3_edge.training.data.data_faults import FaultError, decode_counts
+from sam3_edge.training.data.groups import part_of
 from sam3_edge.training.data.labelled import LabelledPicture, Mask, known_masks
 from sam3_edge.training.data.negatives import Negatives, PhraseChooser
 from sam3_edge.training.data.pseudo_masks import read_pseudo_masks
@@ -37,7 +38,8 @@ class CocoDataset:
     max_phrases: at most so many phrases are asked about one photo, present ones first. negatives:
     which absent ones. With neither, all phrases are asked. The annotations must be exhaustive: a
     category without a box is taken for absent.
-    limit: the first so many photos, or those with these ids; shots: at least so many photos for
+    groups, part: only the photos of places that are seen, or unseen (see `part_of`).
+    limit: the first so many of these, or those with these ids; shots: at least so many photos for
     each category, drawn by `subset_seed` from what `limit` leaves.
     pseudo_masks: a file made by `make_pseudo_masks`, for the objects without a mask.
     Raises DatasetError.
@@ -51,6 +53,8 @@ class CocoDataset:
         max_phrases: int | None = None,
         negatives: Negatives | None = None,
         skip_faulty: bool = False,
+        groups: str | None = None,
+        part: str = "all",
         limit: int | Sequence[int] | None = None,
         shots: int | None = None,
         subset_seed: int = 0,
@@ -58,6 +62,7 @@ class CocoDataset:
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self.phrases, self.photos = read_coco(annotations, images=images, skip_faulty=skip_faulty)
+        self.photos = part_of(self.photos, groups, part)
         if limit is not None:
             self.photos = limit_ids(self.photos, limit)
         if shots is not None:

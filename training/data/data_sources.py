@@ -100,6 +100,8 @@ def coco_dataset(source: SourceSection, section: DataSection) -> CocoDataset:
             hard_share=min(section.hard_negatives / (section.max_phrases - 1), 1.0),
         ),
         skip_faulty=section.skip_faulty,
+        groups=source.groups,
+        part=source.part,
         limit=source.limit_ids,
         shots=source.shots,
         subset_seed=source.shots_seed,
@@ -146,6 +148,9 @@ def _judged(name: str, source: SourceSection, section: DataSection) -> JudgedPic
     return CocoPictures(
         Path(source.annotations),
         images=None if source.images is None else Path(source.images),
+        masks=None if source.masks is None else Path(source.masks),
+        groups=source.groups,
+        part=source.part,
         limit=limit,
         name=name,
         skip_faulty=section.skip_faulty,

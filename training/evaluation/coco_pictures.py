@@ -10,6 +10,7 @@ from pycocotools import mask as coco_mask
 
 from sam3_edge.errors import DatasetError
 from sam3_edge.training.data.coco_annotations import Photo, load_photo
+from sam3_edge.training.data.groups import part_of
 from sam3_edge.training.evaluation.coco_entries import (
     encode_segmentation,
     masks_of,
@@ -34,7 +35,9 @@ class CocoPictures:
 
     images: folder of the photos; None for the annotations' own, or images/ in it.
     masks: COCO annotations of the same photos, found by file name and box, whose masks are judged
-        instead of the annotations' own. limit: how many photos, from the first.
+        instead of the annotations' own.
+    groups, part: only the photos of places that are seen, or unseen (see `part_of`).
+    limit: how many of these, from the first.
     skip_faulty: leave out what `read_coco` would refuse.
     An object without a mask is not judged by mask; where no object has one, only boxes are.
     Raises DatasetError naming what is wrong.
@@ -46,12 +49,14 @@ class CocoPictures:
         *,
         images: Path | None = None,
         masks: Path | None = None,
+        groups: str | None = None,
+        part: str = "all",
         limit: int | None = None,
         name: str | None = None,
         skip_faulty: bool = False,
     ) -> None:
         self.phrases, photos = read_photos(annotations, images, skip_faulty=skip_faulty)
-        photos = photos[:limit]
+        photos = part_of(photos, groups, part)[:limit]
         areas = read_areas(annotations)
         truths = [_own(photo, areas) for photo in photos]
         if masks is not None:

@@ -257,6 +257,8 @@ def test_a_name_that_hydra_would_take_apart_is_refused(folder: Path) -> None:
         ("trainer.mode=val", "trainer.model.weights: expected weights to evaluate"),
         ("trainer.data.train.scene.kind=lvis", "trainer.data.train.scene.kind: expected one of"),
         ("trainer.data.train.scene.weight=0", "trainer.data.train.scene.weight: expected more"),
+        ("trainer.data.train.scene.part=new", "trainer.data.train.scene.part: expected one of all"),
+        ("trainer.data.train.scene.masks=m.json", "trainer.data.train.scene.masks: expected masks"),
         ("trainer.data.val.x.weight=1", "trainer.data.val.x.annotations: expected a file in COCO"),
         ("trainer.data.val.x.annotations=n.json", "trainer.data.val.x.annotations: expected a f"),
         ("~trainer.data.train", "trainer.data.train: expected a data set in mode train, got none"),
