@@ -25,10 +25,16 @@ LEFT_OUT = {
     "engine_modes": "BUNDLE: needs one built for TensorRT, and the GPU it was built for",
     "precision": "--calib FOLDER: needs photos, and builds four bundles from them",
     "training_memory": "PRESET:SIZE:BATCH: loads torch in a process for each, which takes minutes",
+    "yolo_baseline": "--data, --minutes: trains; its parts are in test_yolo_baseline.py",
     "claim_table": "no benchmark: what the others print with",
     "clocked_camera": "no benchmark: the camera the others look through",
     "default_model": "no benchmark: the model the others load",
     "rendered_video": "no benchmark: the file the others read",
+    "yolo_answers": "no benchmark: what yolo_baseline finds",
+    "yolo_pictures": "no benchmark: what yolo_baseline learns from",
+    "yolo_speed": "no benchmark: how yolo_baseline takes times",
+    "yolo_table": "no benchmark: what yolo_baseline prints",
+    "yolo_training": "no benchmark: how yolo_baseline trains",
 }
 _FIGURE = re.compile(r"\d+(\.\d+)?")
 
@@ -36,6 +42,15 @@ _FIGURE = re.compile(r"\d+(\.\d+)?")
 def test_every_script_is_run_or_left_out_with_a_reason(root: Path) -> None:
     scripts = {path.stem for path in (root / "benchmarks").glob("*.py")}
     assert scripts - {*QUICK, *LEFT_OUT} == set()
+
+
+def test_a_script_that_is_left_out_says_how_it_is_used(root: Path) -> None:
+    script = root / "benchmarks/yolo_baseline.py"
+    ran = subprocess.run(
+        [sys.executable, str(script), "--help"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert {"--data", "--work", "--minutes", "--ours"} <= {*ran.stdout.split()}
 
 
 @pytest.mark.parametrize("name", QUICK)
