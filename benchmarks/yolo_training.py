@@ -96,9 +96,9 @@ def _requirements() -> str:
 
 
 def _pip(python: Path, *arguments: str) -> None:
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
     done = subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, errors="replace", check=False
+        [os.fspath(python), *install], capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]

@@ -7,6 +7,7 @@ trains on a processor and counts minutes, the interrupted ones too.
 """
 
 import argparse
+import fcntl
 import json
 import math
 import os
@@ -240,6 +241,7 @@ class Run:
             input_names=["images"],
             output_names=["output"],
             external_data=False,
+            verbose=False,
         )
         about = {
             "classes": self.classes,
@@ -273,6 +275,11 @@ def read_settings() -> Settings:
 
 def main() -> None:
     settings = read_settings()
+    lock = (settings.work / "lock").open("w")
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a killed training lets it go
+    except OSError as error:
+        raise SystemExit(f"{settings.work}: another training runs here; wait for it") from error
     torch.set_num_threads(settings.threads)
     cv2.setNumThreads(0)
     random.seed(settings.seed)
