@@ -10,7 +10,7 @@ from sam3_edge.training.config.schema import AugmentSection, DataSection, Source
 from sam3_edge.training.data.augmentation import Augmentation, Camera, Water
 from sam3_edge.training.data.coco_dataset import CocoDataset
 from sam3_edge.training.data.exemplars import Exemplars
-from sam3_edge.training.data.foreign_phrases import ForeignPhrases, is_unknown, times_shown
+from sam3_edge.training.data.foreign_phrases import ForeignPhrases, is_unknown, related, times_shown
 from sam3_edge.training.data.labelled import LabelledPictures
 from sam3_edge.training.data.mixture import Source
 from sam3_edge.training.data.negatives import Negatives
@@ -51,6 +51,7 @@ def training_sources(section: DataSection, image_size: int) -> list[Source]:
             augmentation=augmentation(section.augment, scene=one.kind == "scene"),
             exemplars=exemplars,
             withheld=_withheld(photos[name].phrases if one.kind == "coco" else PHRASES, one, known),
+            related=related,
             max_phrases=section.max_phrases,
         )
         for name, one in section.train.items()
