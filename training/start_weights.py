@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sam3_edge.errors import TrainingError, UsageError
 from sam3_edge.training.config.schema import ModelSection
-from sam3_edge.training.model.config import preset
+from sam3_edge.training.model.config import ModelConfig, overrides_of, preset
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.efficientnet import (
     EfficientNetStem,
@@ -33,7 +33,7 @@ def start_detector(section: ModelSection) -> tuple[Detector, str]:
 
     Raises UsageError, TrainingError, and ExportError for weights of another preset.
     """
-    config = preset(section.preset, image_size=section.image_size)
+    config = configured(section)
     if section.weights is None:
         detector, line = Detector(config), "starting from random values"
     else:
@@ -44,11 +44,22 @@ def start_detector(section: ModelSection) -> tuple[Detector, str]:
     return detector, line
 
 
+def configured(section: ModelSection) -> ModelConfig:
+    """Raises UsageError."""
+    return preset(section.preset, image_size=section.image_size, overrides=section.overrides)
+
+
 def _from_file(path: Path, section: ModelSection) -> tuple[Detector, str]:
     if not section.partial and path.suffix == ".safetensors":
         detector, _ = load_weights(path, preset=section.preset, image_size=section.image_size)
+        if section.overrides and overrides_of(detector.config) != overrides_of(configured(section)):
+            raise UsageError(
+                f"trainer.model.overrides: expected those that {path} was trained with, "
+                f"{overrides_of(detector.config)}, got {section.overrides}; leave them out, or set "
+                "trainer.model.partial=true to take what fits"
+            )
         return detector, f"starting from {path}"
-    detector = Detector(preset(section.preset, image_size=section.image_size))
+    detector = Detector(configured(section))
     state = _read(path)
     if not section.partial:
         load_reference(detector, state)

@@ -1,6 +1,8 @@
 """A run starts from what it was told to start from."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from sam3_edge.errors import ExportError, TrainingError, UsageError
 from sam3_edge.training.config.schema import ModelSection
 from sam3_edge.training.model.config import preset
 from sam3_edge.training.model.detector import Detector
-from sam3_edge.training.model.weights import PREFIX, WeightsMetadata, save_weights
+from sam3_edge.training.model.weights import PREFIX, WeightsMetadata, load_weights, save_weights
 from sam3_edge.training.start_weights import start_detector
 
 SIZE = 84
@@ -93,3 +95,40 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
 def test_a_backbone_needs_its_stem() -> None:
     with pytest.raises(UsageError, match="whose stem is EfficientNet's, got 'tiny'"):
         start_detector(section(backbone="lite0"))
+
+
+SHALLOW = {"trunk": {"depth": 2, "global_blocks": [1]}, "decoder": {"num_queries": 7}}
+
+
+def test_overridden_dimensions_come_back_from_the_file(tmp_path: Path) -> None:
+    asked = section(overrides=SHALLOW)
+    detector, _ = start_detector(asked)
+    assert len(detector.backbone.vision_backbone.trunk.blocks) == 2
+    assert (detector.config.decoder.num_queries, detector.config.decoder.layers) == (7, 3)
+    path = tmp_path / "shallow.safetensors"
+    metadata = WeightsMetadata(preset="tiny", image_size=SIZE, recipe="", data=(), licence="")
+    save_weights(detector, path, metadata)
+    found, _ = load_weights(path)
+    assert found.config == detector.config
+    asked = replace(asked, weights=str(path))
+    assert start_detector(asked)[0].config == detector.config
+    assert start_detector(replace(asked, overrides={}))[0].config == detector.config
+    with pytest.raises(UsageError, match="overrides"):
+        start_detector(replace(asked, overrides={"decoder": {"num_queries": 8}}))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ({"trunk": {"dept": 2}}, "trunk.dept"),
+        ({"trunk": {"depth": "two"}}, "trunk.depth"),
+        ({"trunk": {"depth": True}}, "trunk.depth"),
+        ({"trunk": 2}, "trunk"),
+        ({"trunk": {"stem": "resnet"}}, "efficientnet"),
+        ({"preset": "nano"}, "preset"),
+        ({"image_size": 336}, "image_size"),
+    ],
+)
+def test_overrides_are_known_dimensions(overrides: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        start_detector(section(overrides=overrides))

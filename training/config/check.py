@@ -13,7 +13,7 @@ from sam3_edge.training.model.config import preset
 
 # Names that stand for weights, besides files.
 BUNDLED = "bundled"
-NAMED = {"weights": (BUNDLED,), "backbone": ("lite0",)}
+NAMED = {"weights": (BUNDLED,), "backbone": ("lite0", "lite1", "lite2")}
 LAYOUTS = ("odinw13", "roboflow100")
 
 
@@ -146,7 +146,7 @@ def _check_all(key: str, values: Mapping[str, Any], rule: _Rule) -> None:
 def _check_weights(config: RunConfig) -> None:
     model = config.trainer.model
     for size in (model.image_size, *config.trainer.data.image_sizes):
-        preset(model.preset, image_size=size)
+        preset(model.preset, image_size=size, overrides=model.overrides)
     for key, path in (("weights", model.weights), ("backbone", model.backbone)):
         if path is not None and path not in NAMED[key]:
             _check_file(f"trainer.model.{key}", path)

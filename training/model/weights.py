@@ -4,15 +4,18 @@ A file this project writes carries its preset and image size in its metadata. A 
 reference implementation carries none, and the caller says what it is.
 """
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from sam3_edge.errors import ExportError
+from sam3_edge.training.model.config import overrides_of
 from sam3_edge.training.model.config import preset as preset_config
 from sam3_edge.training.model.detector import Detector
 
@@ -90,7 +93,8 @@ def load_weights(
         )
     written = metadata.get("image_size")
     size = int(written) if image_size is None and written else image_size
-    config = preset_config(chosen, image_size=size)
+    overrides = _overrides(path, metadata)
+    config = preset_config(chosen, image_size=size, overrides=overrides)
     model = Detector(config).eval()
     load_reference(model, state)
     return model, WeightsMetadata(
@@ -117,6 +121,8 @@ def save_weights(
         "data": "; ".join(metadata.data),
         "licence": metadata.licence,
     }
+    if overrides := overrides_of(model.config):
+        written["overrides"] = json.dumps(overrides)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         save_file(state, temporary, metadata=written)
@@ -139,6 +145,16 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path}: expected a readable .safetensors checkpoint, got: {error}; "
             "check the path, or copy the file again"
         ) from error
+
+
+def _overrides(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        values = json.loads(metadata.get("overrides", "{}"))
+    except ValueError as error:
+        raise ExportError(
+            f"{path}: expected overrides of the preset as JSON, got {error}; copy the file again"
+        ) from error
+    return dict(values) if isinstance(values, dict) else {}
 
 
 def _agreed_preset(path: Path, written: str | None, asked: str | None) -> str | None:
