@@ -35,6 +35,8 @@ def _fill(name: str, parameter: Tensor) -> None:
         init.zeros_(parameter)
     elif "bbox_embed.layers.2" in name:
         init.zeros_(parameter)  # The first boxes stand until something is learned.
+    elif "last_to_tokens" in name:
+        init.zeros_(parameter)
     elif "trunk" in name:
         if any(part in name for part in (".entry.", ".stages.", ".to_tokens.")):
             init.kaiming_normal_(parameter, nonlinearity="relu")

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from sam3_edge.training.model.config import ModelConfig
-from sam3_edge.training.model.efficientnet import LATERAL_WIDTHS
+from sam3_edge.training.model.efficientnet import lateral_widths
 from sam3_edge.training.model.layers import convolution
 
 
@@ -42,7 +42,7 @@ class Neck(nn.Module):
             scale_branch(trunk.width, scale, d_model, separable=neck.separable)
             for scale in neck.scales
         )
-        widths = LATERAL_WIDTHS if neck.laterals else ()
+        widths = lateral_widths(trunk) if neck.laterals else ()
         self.laterals = nn.ModuleList(nn.Conv2d(c, d_model, 1) for c in widths)
 
     def forward(

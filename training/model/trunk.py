@@ -122,7 +122,7 @@ class PatchEmbed(nn.Module):
 def build_stem(trunk: TrunkConfig) -> nn.Module:
     """A module images (B, 3, S, S) -> tokens (B, width, s, s), lateral maps."""
     if trunk.stem == "efficientnet":
-        return EfficientNetStem(trunk.width)
+        return EfficientNetStem(trunk)
     return PatchEmbed(trunk.width, trunk.stride)
 
 
