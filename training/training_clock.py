@@ -7,7 +7,7 @@ from types import TracebackType
 
 BEAT_S = 1.0
 # A process at the lowest priority of a busy machine, or one in a slow library call, misses beats
-# for seconds. Nothing but a stopped process, or a machine that sleeps, misses them for so long.
+# for seconds. One that misses them for so long was stopped, or given no processor: it did not train.
 LONGEST_GAP_S = 30.0
 
 

@@ -18,6 +18,7 @@ from sam3_edge.training import between_steps
 from sam3_edge.training.checkpoint import RunState, load_state
 from sam3_edge.training.config.schema import Mode, RunConfig
 from sam3_edge.training.run import run
+from sam3_edge.training.validation import evaluate
 
 SmallRun = Callable[[Path], RunConfig]
 StartWorker = Callable[..., "subprocess.Popen[str]"]
@@ -139,11 +140,10 @@ def test_a_signal_ends_an_evaluation_before_its_next_picture(
 ) -> None:
     config = small_run(tmp_path)
     config.trainer.mode = Mode.train
-    true_evaluate = between_steps.evaluate
 
     def told(fabric: object, detector: object, sets: object, section: object, stop: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        true_evaluate(fabric, detector, sets, section, stop)  # type: ignore[arg-type]
+        evaluate(fabric, detector, sets, section, stop)  # type: ignore[arg-type]
 
     monkeypatch.setattr(between_steps, "evaluate", told)
     with pytest.raises(KeyboardInterrupt):
