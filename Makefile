@@ -25,7 +25,7 @@ test: .venv/.test
 check: .venv/.test types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p sam3_edge
+	$(BIN)/mypy -p sam3_edge -p train_default
 	$(BIN)/mypy tests examples/*.py
 	$(CC) $(WARNINGS) $(filter runtime/kernels%.c,$(NATIVE))
 	$(CC) $(WARNINGS) -isystem "$$($(BIN)/python -c \
