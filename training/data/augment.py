@@ -171,7 +171,7 @@ def _cut_image(image: NDArray[np.uint8], view: _View, size: int) -> NDArray[np.u
         canvas[:] = np.round(cv2.mean(small)[:3])
         canvas[y0:y1, x0:x1] = small
         small = canvas
-    return np.ascontiguousarray(small[:, ::-1]) if view.flip else small
+    return cv2.flip(small, 1).astype(np.uint8, copy=False) if view.flip else small
 
 
 def _cut_masks(

@@ -113,7 +113,7 @@ def kept_image(photo: Photo) -> tuple[NDArray[np.uint8], float]:
     if scale < 1.0:
         shrunk = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         image = shrunk.astype(np.uint8, copy=False)
-    return np.ascontiguousarray(image[:, :, ::-1]), scale
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), scale
 
 
 def _read(
