@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
+from sam3_edge.engines.inflection import ways_to_say
 from sam3_edge.engines.manifest import Phrase
+from sam3_edge.engines.words import known_words
 
 
 def normalise_phrase(text: str) -> str:
@@ -12,22 +14,37 @@ def normalise_phrase(text: str) -> str:
 
 
 def phrase_for(prompt: str, vocabulary: Sequence[Phrase]) -> Phrase | None:
-    """The trained phrase that `prompt` is, or None."""
+    """The trained phrase that `prompt` is, or says in other words ("a fish", "fishes"); or None."""
     wanted = normalise_phrase(prompt)
     for phrase in vocabulary:
         if normalise_phrase(phrase.text) == wanted:
             return phrase
+    for phrase in vocabulary:
+        if wanted in ways_to_say(normalise_phrase(phrase.text)):
+            return phrase
     return None
 
 
-def nearest_phrase(prompt: str, vocabulary: Sequence[Phrase]) -> str | None:
-    """The trained phrase most alike in letters and shared words; None without a vocabulary.
+def said_as(prompt: str, vocabulary: Sequence[Phrase]) -> str:
+    """What the model is asked for `prompt`: the trained phrase that means the same, or itself."""
+    phrase = phrase_for(prompt, vocabulary)
+    if phrase is None or normalise_phrase(phrase.text) == normalise_phrase(prompt):
+        return prompt
+    return phrase.text
 
-    Alike as texts, not in meaning: it serves typing errors, plurals and added adjectives.
+
+def nearest_phrase(prompt: str, vocabulary: Sequence[Phrase]) -> str | None:
+    """The trained phrase that `prompt` is a kind of, or else the one most alike in letters and
+    shared words; None without a vocabulary.
+
+    Alike as texts, not in meaning: it serves typing errors and added adjectives.
     """
     if not vocabulary:
         return None
     wanted = normalise_phrase(prompt)
+    for phrase in vocabulary:
+        if known_words().is_kind_of(wanted, normalise_phrase(phrase.text)):
+            return phrase.text
     return max((phrase.text for phrase in vocabulary), key=lambda text: _likeness(wanted, text))
 
 

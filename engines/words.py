@@ -1,6 +1,7 @@
-"""What is known of words besides how they are written: which are kinds of which, which are alike.
+"""What is known of words besides how they are written.
 
-The table `words.json` beside this file is small and made by hand. kinds: a phrase and what is a
+The table `words.json` beside this file is small and made by hand. synonyms: other words for all of
+what a phrase means. plurals: where the rule is wrong; none for what has no plural. kinds: a phrase and what is a
 kind of it. alike: groups of phrases that a model takes for each other.
 """
 
@@ -14,8 +15,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """All in lower case. kinds: phrase -> its kinds. alike: groups, which may share phrases."""
+    """All in lower case. synonyms, plurals, kinds: phrase -> others. alike: groups, which may share
+    phrases.
+    """
 
+    synonyms: Mapping[str, tuple[str, ...]]
+    plurals: Mapping[str, tuple[str, ...]]
     kinds: Mapping[str, tuple[str, ...]]
     alike: tuple[tuple[str, ...], ...]
 
@@ -39,7 +44,9 @@ def known_words() -> Words:
     """The table."""
     text = files("sam3_edge.engines").joinpath("words.json").read_text(encoding="utf-8")
     table: dict[str, Any] = json.loads(text)
-    return Words(
-        kinds={phrase: tuple(kinds) for phrase, kinds in table["kinds"].items()},
-        alike=tuple(map(tuple, table["alike"])),
+    synonyms, plurals, kinds = (
+        {phrase: tuple(others) for phrase, others in table[part].items()}
+        for part in ("synonyms", "plurals", "kinds")
     )
+    alike = tuple(map(tuple, table["alike"]))
+    return Words(synonyms=synonyms, plurals=plurals, kinds=kinds, alike=alike)

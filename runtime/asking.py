@@ -5,6 +5,7 @@ from threading import Lock
 
 from sam3_edge.engines.backend import Backend
 from sam3_edge.engines.bundle import Bundle
+from sam3_edge.engines.vocabulary import said_as
 from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.one_frame import Request
 from sam3_edge.runtime.postprocess import Suppression
@@ -88,7 +89,9 @@ class Asking:
 
     def missing(self, prompts: Sequence[str]) -> bool:
         """Whether the text graph is needed to ask these."""
-        return bool(self._text_cache.missing([split_threshold(text)[0] for text in prompts]))
+        vocabulary = self._bundle.manifest.vocabulary
+        asked = [said_as(split_threshold(text)[0], vocabulary) for text in prompts]
+        return bool(self._text_cache.missing(asked))
 
     def _warn_of_unknown(self, prompts: Sequence[Prompt]) -> None:
         for text in (prompt.text for prompt in prompts if prompt.text not in self._warned):

@@ -22,5 +22,5 @@ def prompt_batch(
     def encode(texts: Sequence[str]) -> TextFeatures:
         return backend.encode_text(tokenizer.encode(texts))
 
-    texts = [prompt.text for prompt in prompts]
+    texts = [prompt.asked or prompt.text for prompt in prompts]
     return text_only_prompts(text_cache.features(texts, encode), num_exemplars)

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sam3_edge.engines.manifest import Manifest, Phrase
-from sam3_edge.engines.vocabulary import nearest_phrase, phrase_for
+from sam3_edge.engines.vocabulary import nearest_phrase, phrase_for, said_as
 from sam3_edge.errors import PromptError, UsageError
 from sam3_edge.runtime.tokenizer import CONTEXT_LENGTH, Tokenizer, normalise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """text: as the user wrote it, and as the results name it. threshold: score, 0..1."""
+    """text: as the user wrote it, and as the results name it. threshold: score, 0..1. asked: what
+    the model is asked instead, a phrase it was trained on that means the same; None for `text`.
+    """
 
     text: str
     threshold: float
+    asked: str | None = None
 
 
 def check_prompt_texts(texts: Sequence[str], tokenizer: Tokenizer) -> None:
@@ -96,7 +99,11 @@ def choose_thresholds(
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"expected a threshold from 0 to 1, got {threshold:g}")
     return tuple(
-        Prompt(text=text, threshold=_fitted(text, manifest) if threshold is None else threshold)
+        Prompt(
+            text=text,
+            threshold=_fitted(text, manifest) if threshold is None else threshold,
+            asked=None if (said := said_as(text, manifest.vocabulary)) == text else said,
+        )
         for text in texts
     )
 

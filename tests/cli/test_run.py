@@ -251,10 +251,12 @@ def test_the_rate_of_the_source_is_kept(run: Command, tmp_path: Path) -> None:
 
 
 def test_an_unknown_phrase_is_warned_of_once(run: Command) -> None:
-    ran = run("--source", "demo", "--frames", "2", "--prompt", "fishes", "--prompt", "Fish")
+    ran = run("--source", "demo", "--frames", "2", "--prompt", "clownfish", "--prompt", "fishes")
     assert ran.returncode == 0
     (warning,) = ran.stderr.splitlines()
-    assert warning.startswith("sam3-edge: warning: 'fishes' is not a phrase this model was trained")
+    assert warning.startswith(
+        "sam3-edge: warning: 'clownfish' is not a phrase this model was trained"
+    )
     assert "the nearest it knows is 'fish'" in warning
 
 

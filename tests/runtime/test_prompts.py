@@ -1,11 +1,15 @@
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from sam3_edge.engines.backend import Backend, TextFeatures
 from sam3_edge.engines.manifest import Phrase
 from sam3_edge.errors import PromptError, UsageError
+from sam3_edge.runtime.decoder import prompt_batch
 from sam3_edge.runtime.prompts import (
     Prompt,
     check_prompt_texts,
@@ -14,6 +18,7 @@ from sam3_edge.runtime.prompts import (
     split_threshold,
     unknown_phrase_warning,
 )
+from sam3_edge.runtime.text_cache import TextCache
 from sam3_edge.runtime.tokenizer import Tokenizer
 
 VOCABULARY = (
@@ -108,6 +113,33 @@ def test_thresholds_come_from_the_bundle_unless_given() -> None:
     assert {prompt.threshold for prompt in choose_thresholds(texts, 0.0, MANIFEST)} == {0.0}
 
 
+def test_other_words_for_a_trained_phrase_are_asked_as_that() -> None:
+    prompts = choose_thresholds(["a fish", "sea jellies", "Fish", "clownfish"], None, MANIFEST)
+    assert [prompt.text for prompt in prompts] == ["a fish", "sea jellies", "Fish", "clownfish"]
+    assert [prompt.asked for prompt in prompts] == ["fish", "jellyfish", None, None]
+    assert [prompt.threshold for prompt in prompts] == [0.35, 0.45, 0.35, 0.25]
+
+
+def test_what_is_encoded_is_what_is_asked(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    encoded: list[NDArray[np.int64]] = []
+
+    def encode_text(token_ids: NDArray[np.int64]) -> TextFeatures:
+        encoded.append(token_ids)
+        return TextFeatures(
+            features=np.zeros((len(token_ids), 32, 4), np.float32),
+            mask=np.zeros((len(token_ids), 32), np.bool_),
+        )
+
+    prompt_batch(
+        choose_thresholds(["fishes", "kelp"], None, MANIFEST),
+        backend=cast(Backend, SimpleNamespace(encode_text=encode_text)),
+        tokenizer=tokenizer,
+        text_cache=TextCache(tmp_path, graph_sha256="0", shape=(32, 4), warn=pytest.fail),
+        num_exemplars=1,
+    )
+    assert np.array_equal(np.concatenate(encoded), tokenizer.encode(["fish", "kelp"]))
+
+
 @pytest.mark.parametrize("threshold", [-0.01, 1.01, float("nan")])
 def test_a_threshold_outside_its_range_is_refused(threshold: float) -> None:
     with pytest.raises(UsageError, match="expected a threshold from 0 to 1"):
@@ -116,7 +148,8 @@ def test_a_threshold_outside_its_range_is_refused(threshold: float) -> None:
 
 def test_only_unknown_phrases_are_warned_of() -> None:
     assert unknown_phrase_warning(" FISH", VOCABULARY) is None
-    warning = unknown_phrase_warning("jellyfishes", VOCABULARY)
+    assert unknown_phrase_warning("jellyfishes", VOCABULARY) is None
+    warning = unknown_phrase_warning("jelyfish", VOCABULARY)
     assert warning is not None
     assert "nearest it knows is 'jellyfish'" in warning
     assert "does not say" in (unknown_phrase_warning("fish", ()) or "")

@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_edge.engines.inflection import ways_to_say
 from sam3_edge.engines.words import known_words
 from sam3_edge.runtime.tokenizer import normalise
 from sam3_edge.training.data.coco_dataset import CocoDataset
@@ -41,8 +42,12 @@ def is_unknown(phrase: str, patterns: Sequence[str]) -> bool:
 
 
 def related(one: str, other: str) -> bool:
-    """Whether one is a kind of the other, so that marks of one say nothing about the other."""
+    """Whether one is a kind of the other, or the same in other words: marks of one do not make the
+    other absent.
+    """
     first, second = normalise(one), normalise(other)
+    if second in ways_to_say(first) or first in ways_to_say(second):
+        return True
     words = known_words()
     return words.is_kind_of(first, second) or words.is_kind_of(second, first)
 

@@ -77,7 +77,7 @@ class Model:
         prompts = choose_prompts(texts, threshold, manifest, self._tokenizer)
         phrases = tuple(prompt.text for prompt in prompts)
         with self._encoding:
-            self._prove_text(phrases)
+            self._prove_text(tuple(prompt.asked or prompt.text for prompt in prompts))
             batch = prompt_batch(
                 prompts,
                 backend=self._backend,

@@ -91,6 +91,7 @@ def test_the_last_pattern_that_matches_counts(patterns: list[str], *, expected: 
 def test_a_broader_or_narrower_phrase_is_related() -> None:
     assert related("Clownfish", "fish")
     assert related("bird", "penguin")
+    assert related("sofa", "couch")
     assert not related("jellyfish", "fish")
     assert not related("penguin", "puffin")
 
