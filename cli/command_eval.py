@@ -53,6 +53,7 @@ class EvalOptions:
     limit: int | None
     name: str | None
     skip_faulty: bool
+    say: tuple[str, ...]
     json: Path | None
     html: Path | None
     worst: int
@@ -82,6 +83,9 @@ class EvalOptions:
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many pictures, from the first.")
 @click.option("--name", help="What to call the data.  [default: the annotations' folder]")
 @click.option("--skip-faulty", is_flag=True, help="Leave out annotations that are wrong.")
+@click.option(
+    "--say", multiple=True, metavar="PHRASE=OTHER", help="Ask for a category in other words."
+)
 @click.option("--json", type=_FILE, help="Write the scores for programs.")
 @click.option("--html", type=_FILE, help="Write a page that shows the worst answers.")
 @click.option("--worst", default=24, type=click.IntRange(min=1), help="How many it shows.")
@@ -127,8 +131,13 @@ def _check(chosen: EvalOptions) -> None:
     if (chosen.annotations is None) == (chosen.scenes is None):
         got = "neither" if chosen.scenes is None else "both"
         raise UsageError(f"expected one of --annotations and --scenes, got {got}; try --scenes 20")
-    if chosen.annotations is None and (chosen.images or chosen.masks):
-        raise UsageError("expected --annotations beside --images and --masks, got none; add it")
+    if chosen.annotations is None and (chosen.images or chosen.masks or chosen.say):
+        raise UsageError(
+            "expected --annotations beside --images, --masks and --say, got none; add it"
+        )
+    for one in chosen.say:
+        if not all(part.strip() for part in one.partition("=")):
+            raise UsageError(f"--say: expected PHRASE=OTHER, got {one!r}; try fish=fishes")
     if chosen.merge is not None and chosen.vocabulary is None:
         raise UsageError("expected --vocabulary beside --merge, got none; add --vocabulary FILE")
     for path in (chosen.json, chosen.html, chosen.vocabulary):
@@ -149,6 +158,7 @@ def _pictures(chosen: EvalOptions) -> JudgedPictures:
         limit=chosen.limit,
         name=chosen.name,
         skip_faulty=chosen.skip_faulty,
+        say={one.partition("=")[0]: one.partition("=")[2] for one in chosen.say},
     )
 
 

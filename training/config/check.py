@@ -70,6 +70,7 @@ _RULES = {
     "trainer.data.max_phrases": _at_least(2),
     "trainer.data.hard_negatives": _at_least(0),
     "trainer.data.foreign_negatives": _SHARE,
+    "trainer.data.paraphrase": _SHARE,
     "trainer.data.epoch_samples": _at_least(1),
     "trainer.data.limit_val": _at_least(1),
     "trainer.data.exemplars.probability": _SHARE,

@@ -123,7 +123,8 @@ class SourceSection:
     samples. limit_ids: only the first N pictures; shots: so many pictures a category (few-shot).
     pseudo_masks: a file of masks found from boxes. unknown: phrases of other data sets that its
     annotations say nothing about, so that they are not asked as absent: patterns with * and ?, of
-    which the last that matches counts; one that begins with ! takes back what stands before.
+    which the last that matches counts; one that begins with ! takes back what stands before. say: in
+    validation, phrase -> what is asked instead.
 
     groups: which pictures show the same place: aquarium, deepfish and so on of training/splits, or
     a file of that form. part: `all`, `seen` or `unseen` (places that are held out); limit_ids and
@@ -142,6 +143,7 @@ class SourceSection:
     groups: str | None = None
     part: str = "all"
     masks: str | None = None
+    say: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -160,8 +162,9 @@ class DataSection:
 
     max_phrases: asked about one picture in all. hard_negatives: of the absent ones, so many are
     chosen for being near; the others at random. foreign_negatives: share of the absent phrases
-    that are of other data sets, where those are known to be absent; 0: none. epoch_samples: None
-    for the sum of the sets.
+    that are of other data sets, where those are known to be absent; 0: none. paraphrase: how often
+    a phrase is asked in the plural, with an article or by a synonym. epoch_samples: None for the
+    sum of the sets.
     image_sizes: pixels; every step takes its pictures at one of them, all of them equally often (one
     named twice, twice as often). Empty: at the model's own, at which it is always evaluated.
     feature_cache: folder for the trunk's outputs, where it is frozen and nothing is augmented.
@@ -175,6 +178,7 @@ class DataSection:
     max_phrases: int = 5
     hard_negatives: int = 30
     foreign_negatives: float = 0.0
+    paraphrase: float = 0.0
     epoch_samples: int | None = None
     image_sizes: list[int] = field(default_factory=list)
     skip_faulty: bool = False

@@ -53,6 +53,7 @@ def training_sources(section: DataSection, image_size: int) -> list[Source]:
             withheld=_withheld(photos[name].phrases if one.kind == "coco" else PHRASES, one, known),
             related=related,
             max_phrases=section.max_phrases,
+            paraphrase=section.paraphrase,
         )
         for name, one in section.train.items()
     ]
@@ -155,6 +156,7 @@ def _judged(name: str, source: SourceSection, section: DataSection) -> JudgedPic
         limit=limit,
         name=name,
         skip_faulty=section.skip_faulty,
+        say=source.say,
     )
 
 

@@ -21,6 +21,7 @@ from sam3_edge.training.data.copy_paste import paste_objects
 from sam3_edge.training.data.exemplars import NO_EXEMPLARS, Exemplars, with_exemplars
 from sam3_edge.training.data.foreign_objects import paste_foreign, unrelated
 from sam3_edge.training.data.labelled import LabelledPicture, LabelledPictures
+from sam3_edge.training.data.paraphrase import paraphrased
 from sam3_edge.training.data.targets import Batch, Sample, collate
 
 MOSAIC_SIDE = 320
@@ -34,7 +35,7 @@ _ORDER, _PERMUTATION, _SAMPLE, _SIZE = range(4)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A data set and its share of the samples.
+    """A data set and its share of the samples. paraphrase: how often a phrase is said otherwise.
 
     withheld, related, max_phrases: as in `paste_foreign`, where objects of other sources are pasted.
     """
@@ -46,6 +47,7 @@ class Source:
     withheld: frozenset[str] = frozenset()
     related: Callable[[str, str], bool] = unrelated
     max_phrases: int | None = None
+    paraphrase: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,8 @@ class Mixture(IterableDataset[Batch | DatasetError]):
             picture = self._with_foreign(chosen, picture, rng)
         size, mask_side = self.sides(number // self.batch_size)
         sample = augmented_sample(picture, rng, size, mask_side, strength)
-        return with_exemplars(sample, rng, source.exemplars)
+        sample = with_exemplars(sample, rng, source.exemplars)
+        return paraphrased(sample, rng, source.paraphrase)
 
     def sides(self, batch: int) -> tuple[int, int]:
         """Of the pictures, pixels, and of the masks, cells, in this micro-batch."""

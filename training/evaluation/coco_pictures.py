@@ -1,6 +1,7 @@
 """Photos with annotations in COCO's format, at their own size."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class CocoPictures:
         instead of the annotations' own.
     groups, part: only the photos of places that are seen, or unseen (see `part_of`).
     limit: how many of these, from the first.
-    skip_faulty: leave out what `read_coco` would refuse.
+    skip_faulty: leave out what `read_coco` would refuse. say: category -> what is asked for it.
     An object without a mask is not judged by mask; where no object has one, only boxes are.
     Raises DatasetError naming what is wrong.
     """
@@ -54,13 +55,15 @@ class CocoPictures:
         limit: int | None = None,
         name: str | None = None,
         skip_faulty: bool = False,
+        say: Mapping[str, str] | None = None,
     ) -> None:
-        self.phrases, photos = read_photos(annotations, images, skip_faulty=skip_faulty)
+        categories, photos = read_photos(annotations, images, skip_faulty=skip_faulty)
+        self.phrases = _said(categories, say or {}, annotations)
         photos = part_of(photos, groups, part)[:limit]
         areas = read_areas(annotations)
         truths = [_own(photo, areas) for photo in photos]
         if masks is not None:
-            truths = _from_other(photos, truths, self.phrases, masks)
+            truths = _from_other(photos, truths, categories, masks)
         known = any(mask for truth in truths for mask in truth.masks)
         self._photos, self._truths, self._with_masks = photos, truths, known
         self.name = f"{name or annotations.resolve().parent.name}, {len(photos)} pictures"
@@ -82,6 +85,17 @@ class CocoPictures:
             areas=truth.areas,
             mask_areas=truth.mask_areas,
         )
+
+
+def _said(categories: tuple[str, ...], say: Mapping[str, str], path: Path) -> tuple[str, ...]:
+    unknown = sorted(set(say) - set(categories))
+    phrases = tuple(say.get(category, category) for category in categories)
+    if unknown or len(set(phrases)) < len(phrases):
+        raise DatasetError(
+            f"{path}: expected to say its categories ({', '.join(categories[:20])}), each in other "
+            f"words, got {', '.join(f'{one}={two}' for one, two in say.items())}; correct that"
+        )
+    return phrases
 
 
 def _own(photo: Photo, areas: dict[int, float]) -> _Truth:

@@ -43,6 +43,17 @@ def other_file(coco: Path, folder: Path, **changes: Any) -> Path:
     return path
 
 
+def test_a_category_is_asked_in_other_words(coco: Path) -> None:
+    pictures = CocoPictures(coco, say={"crab": "crabs"})
+    assert pictures.phrases == ("crabs", "shrimp")
+    plain = CocoPictures(coco).picture(0)
+    assert pictures.picture(0).phrases == ("crabs", "shrimp")
+    assert np.array_equal(pictures.picture(0).phrase, plain.phrase)
+    for wrong in ({"lobster": "x"}, {"crab": "shrimp"}):
+        with pytest.raises(DatasetError):
+            CocoPictures(coco, say=wrong)
+
+
 def test_boxes_areas_and_crowds(coco: Path) -> None:
     pictures = CocoPictures(coco)
     assert (pictures.phrases, len(pictures)) == (("crab", "shrimp"), 3)
