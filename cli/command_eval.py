@@ -1,36 +1,25 @@
 """`sam3-edge eval`: how well a bundle or a checkpoint answers."""
 
 import json
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from sam3_edge.engines.bundle import default_bundle_path
-from sam3_edge.engines.load import load_backend, open_bundle
 from sam3_edge.engines.manifest import Phrase
 from sam3_edge.errors import SinkError, UsageError
+from sam3_edge.eval_answers import Answers, opened_model
+from sam3_edge.eval_sets import configured_data, judge_sets
 from sam3_edge.training.evaluation.answers import Answer
-from sam3_edge.training.evaluation.bundle_answers import bundle_answers
 from sam3_edge.training.evaluation.coco_pictures import CocoPictures
-from sam3_edge.training.evaluation.pictures import (
-    JudgedPicture,
-    JudgedPictures,
-    ScenePictures,
-    each,
-)
+from sam3_edge.training.evaluation.pictures import JudgedPictures, ScenePictures
 from sam3_edge.training.evaluation.report import Report, make_report, report_to_json
 from sam3_edge.training.evaluation.report_tables import show_report
+from sam3_edge.training.evaluation.sets_report import sets_to_json, show_sets
 from sam3_edge.training.evaluation.vocabulary import (
     read_phrases,
     vocabulary_entries,
@@ -46,6 +35,7 @@ _FILE = click.Path(path_type=Path)
 class EvalOptions:
     """What the command line says; see --help."""
 
+    config: str | None
     annotations: Path | None
     images: Path | None
     masks: Path | None
@@ -70,6 +60,10 @@ class EvalOptions:
     context_settings={"show_default": True},
 )
 @click.argument("model", required=False, type=_FILE, metavar="[BUNDLE | CHECKPOINT]")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "-c", "--config", metavar="NAME", help="All validation sets of a training configuration."
+)
 @click.option("--annotations", type=_FILE, help="Annotations in COCO's format.")
 @click.option(
     "--images", type=_FILE, help="Folder of their pictures.  [default: beside the annotations]"
@@ -95,13 +89,14 @@ class EvalOptions:
 @click.option("--device", default="cpu", help="Where a CHECKPOINT computes: cpu, cuda, cuda:1.")
 @click.option("--preset", help="Of a CHECKPOINT that does not say, such as SAM 3's own.")
 @click.option("--image-size", type=int, help="Of a CHECKPOINT, if not what it was trained at.")
-def evaluate(model: Path | None, **options: Any) -> None:
+def evaluate(model: Path | None, overrides: tuple[str, ...], **options: Any) -> None:
     """Measure BUNDLE, or CHECKPOINT (.safetensors), on pictures whose truth is known.
 
     Each category's name is one prompt, asked about every picture. Gives COCO's AP and AR of boxes
     and, where they are known, of masks; SAM 3's cgF1, pmF1 and IL_MCC; and how well the model
     knows whether a thing is there. Without a model: the bundle that comes with sam3-edge.
-    Needs: pip install 'sam3-edge[eval]'; for a CHECKPOINT 'sam3-edge[train]'.
+    With --config one table has a row for each validation set, and false alarms.
+    Needs: pip install 'sam3-edge[eval]'; for a CHECKPOINT or --config 'sam3-edge[train]'.
 
     \b
     Examples:
@@ -109,15 +104,22 @@ def evaluate(model: Path | None, **options: Any) -> None:
       sam3-edge eval runs/reef/checkpoints/best.safetensors --annotations \\
           reef/valid.json --json reef.json --vocabulary words.json
       sam3-edge eval bundles/reef --scenes 100
+      sam3-edge eval bundles/reef --config generalisation paths.data=DATA
     """
     chosen = EvalOptions(**options)
-    _check(chosen)
+    if model is not None and "=" in str(model) and not model.exists():
+        model, overrides = None, (str(model), *overrides)
+    _check(chosen, overrides)
+    if chosen.config is not None:
+        _evaluate_sets(model, chosen.config, overrides, chosen)
+        return
     before = () if chosen.merge is None else read_phrases(chosen.merge)
     pictures = _pictures(chosen)
-    found = list(_answers(model or default_bundle_path(), pictures, chosen))
+    with _opened(model, chosen) as answers:
+        found = list(answers(pictures))
     report = make_report(
         found,
-        model=str(model or "default bundle"),
+        model=_called(model),
         pictures=pictures,
         annotations=None if chosen.annotations is None else str(chosen.annotations),
     )
@@ -126,8 +128,16 @@ def evaluate(model: Path | None, **options: Any) -> None:
     _write_all(report, found, pictures, chosen, before)
 
 
-def _check(chosen: EvalOptions) -> None:
+def _check(chosen: EvalOptions, overrides: tuple[str, ...]) -> None:
     """Before the work, what could only fail after it."""
+    _check_outputs(chosen)
+    if chosen.config is not None:
+        _check_alone(chosen)
+        return
+    if overrides:
+        raise UsageError(
+            f"expected --config NAME beside key=value, got {overrides[0]!r} alone; add --config"
+        )
     if (chosen.annotations is None) == (chosen.scenes is None):
         got = "neither" if chosen.scenes is None else "both"
         raise UsageError(f"expected one of --annotations and --scenes, got {got}; try --scenes 20")
@@ -140,6 +150,29 @@ def _check(chosen: EvalOptions) -> None:
             raise UsageError(f"--say: expected PHRASE=OTHER, got {one!r}; try fish=fishes")
     if chosen.merge is not None and chosen.vocabulary is None:
         raise UsageError("expected --vocabulary beside --merge, got none; add --vocabulary FILE")
+
+
+def _check_alone(chosen: EvalOptions) -> None:
+    """What is for one set has no meaning for those of a configuration."""
+    for name in (
+        "annotations",
+        "scenes",
+        "images",
+        "masks",
+        "name",
+        "html",
+        "vocabulary",
+        "merge",
+        "say",
+    ):
+        if getattr(chosen, name):
+            raise UsageError(
+                f"expected --config without --{name}, got both; leave one out, or set the "
+                "configuration's trainer.data.val"
+            )
+
+
+def _check_outputs(chosen: EvalOptions) -> None:
     for path in (chosen.json, chosen.html, chosen.vocabulary):
         if path is not None and (path.is_dir() or not path.parent.is_dir()):
             raise UsageError(
@@ -162,63 +195,29 @@ def _pictures(chosen: EvalOptions) -> JudgedPictures:
     )
 
 
-def _answers(model: Path, pictures: JudgedPictures, chosen: EvalOptions) -> Iterator[Answer]:
-    """A folder is a bundle, anything else a checkpoint."""
-    if not model.exists():
-        raise UsageError(
-            f"{model}: expected a bundle's folder or a .safetensors file, got nothing there; "
-            "check the path"
-        )
-    if not model.is_dir():
-        yield from _checkpoint_answers(model, pictures, chosen)
-        return
-    if chosen.image_size is not None:
-        raise UsageError(
-            f"--image-size: expected a checkpoint beside it, got the bundle {model}, which has a "
-            "size of its own; give the checkpoint, or `sam3-edge export --image-size`"
-        )
-    bundle = open_bundle(model, verified_only=False)  # to measure it is not to rely on it
-    backend = load_backend(bundle, num_threads=chosen.threads or None)
-    try:
-        slots = bundle.manifest.model.num_exemplars
-        yield from bundle_answers(backend, slots, pictures.phrases, _shown(pictures))
-    finally:
-        backend.close()
+def _opened(model: Path | None, chosen: EvalOptions) -> AbstractContextManager[Answers]:
+    return opened_model(
+        model or default_bundle_path(),
+        threads=chosen.threads,
+        device=chosen.device,
+        preset=chosen.preset,
+        image_size=chosen.image_size,
+    )
 
 
-def _checkpoint_answers(
-    model: Path, pictures: JudgedPictures, chosen: EvalOptions
-) -> Iterator[Answer]:
-    try:
-        import torch
-
-        from sam3_edge.training.evaluation.checkpoint_answers import checkpoint_answers
-        from sam3_edge.training.model.weights import load_weights
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{model}: a checkpoint needs {error.name}, which is not installed; install with: "
-            "pip install 'sam3-edge[train]', or give a bundle"
-        ) from error
-    if chosen.threads:
-        torch.set_num_threads(chosen.threads)
-    detector, _ = load_weights(model, preset=chosen.preset, image_size=chosen.image_size)
-    try:
-        detector.to(chosen.device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"--device: expected one this machine has, got {chosen.device!r}: "
-            f"{str(error).splitlines()[0]}; try cpu"
-        ) from error
-    yield from checkpoint_answers(detector, pictures.phrases, _shown(pictures))
+def _called(model: Path | None) -> str:
+    return "default bundle" if model is None else str(model)
 
 
-def _shown(pictures: JudgedPictures) -> Iterator[JudgedPicture]:
-    """With a bar on a terminal, nothing in a file."""
-    console = Console(stderr=True)
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-        yield from bar.track(each(pictures), total=len(pictures))
+def _evaluate_sets(
+    model: Path | None, config: str, overrides: tuple[str, ...], chosen: EvalOptions
+) -> None:
+    data = configured_data(config, overrides, limit=chosen.limit, skip_faulty=chosen.skip_faulty)
+    with _opened(model, chosen) as answers:
+        report = judge_sets(answers, data, model=_called(model), config=config)
+    show_sets(Console(soft_wrap=True), report)
+    if chosen.json is not None:
+        _write_json(chosen.json, sets_to_json(report))
 
 
 def _write_all(
@@ -229,13 +228,16 @@ def _write_all(
     before: tuple[Phrase, ...],
 ) -> None:
     if chosen.json is not None:
-        text = json.dumps(report_to_json(report), indent=2, ensure_ascii=False, allow_nan=False)
-        _write(chosen.json, text + "\n")
+        _write_json(chosen.json, report_to_json(report))
     if chosen.vocabulary is not None:
         _write(chosen.vocabulary, vocabulary_to_json(vocabulary_entries(report, before)))
     if chosen.html is not None:
         cases = worst_cases(found, report, chosen.worst)
         _write(chosen.html, worst_cases_page(report, cases, pictures, len(found)))
+
+
+def _write_json(path: Path, data: dict[str, object]) -> None:
+    _write(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _write(path: Path, text: str) -> None:

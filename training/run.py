@@ -18,8 +18,8 @@ from sam3_edge.training.between_steps import (
 )
 from sam3_edge.training.config.schema import Mode, RunConfig
 from sam3_edge.training.data.batch_stream import batch_stream
-from sam3_edge.training.data.data_sources import validation_sets
 from sam3_edge.training.data.targets import Batch
+from sam3_edge.training.evaluation.validation_sets import validation_sets
 from sam3_edge.training.event_log import EventLog
 from sam3_edge.training.experiment import open_experiment
 from sam3_edge.training.memory_estimate import translate_out_of_memory

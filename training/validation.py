@@ -16,6 +16,13 @@ from sam3_edge.training.data.labelled import LabelledPicture
 from sam3_edge.training.data.targets import collate
 from sam3_edge.training.evaluation.answers import Answer
 from sam3_edge.training.evaluation.checkpoint_answers import checkpoint_answers
+from sam3_edge.training.evaluation.false_alarms import (
+    AbsentScores,
+    FalseAlarms,
+    absent_scores,
+    false_alarms,
+    fit_thresholds,
+)
 from sam3_edge.training.evaluation.pictures import JudgedPicture, JudgedPictures
 from sam3_edge.training.evaluation.report import Report, make_report, report_to_json
 from sam3_edge.training.event_log import draw_predictions
@@ -36,18 +43,29 @@ def evaluate(
 ) -> dict[str, float]:
     """`<set>/bbox/AP` and all others, the same in every process; of a single set also `bbox/AP`.
 
+    `<set>/false_alarms` is for each pair of a picture and a phrase that is absent from it, at
+    thresholds fitted on these sets (see `fit_thresholds`).
     detector: with the weights to judge, left in evaluation mode. Every process answers a part of
     the pictures. Raises EngineError for answers that are not finite, and KeyboardInterrupt before
     the next picture when `stop` says so: of several processes, none heeds it.
     """
     detector.eval()
-    metrics: dict[str, float] = {}
+    reports: dict[str, Report] = {}
+    absent: dict[str, AbsentScores] = {}
     for name, pictures in sets.items():
-        found = _judge(fabric, detector, pictures, section, stop)
+        answers = _answers(fabric, detector, pictures, section, stop)
+        if fabric.is_global_zero:
+            model = f"{detector.config.preset} in training"
+            reports[name] = make_report(answers, model=model, pictures=pictures)
+            absent[name] = absent_scores(answers)
+    metrics: dict[str, float] = {}
+    thresholds = fit_thresholds(reports, section.data.threshold_set)
+    for name, report in reports.items():
+        found = report_metrics(report, false_alarms(absent[name], thresholds))
         metrics |= {f"{name}/{metric}": value for metric, value in found.items()}
         if len(sets) == 1:
             metrics |= found
-    return metrics
+    return dict(fabric.broadcast(metrics))
 
 
 def check_metric(key: str, metric: str, sets: Collection[str]) -> None:
@@ -60,9 +78,9 @@ def check_metric(key: str, metric: str, sets: Collection[str]) -> None:
         )
 
 
-def report_metrics(report: Report) -> dict[str, float]:
+def report_metrics(report: Report, alarms: FalseAlarms | None = None) -> dict[str, float]:
     """By name: bbox/AP, segm/AP50, cgF1 and so on; without what is not defined."""
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = {} if alarms is None else {"false_alarms": alarms.rate}
     for name, value in report_to_json(report).items():
         if name in KINDS and isinstance(value, dict):
             metrics |= {f"{name}/{n}": float(v) for n, v in value.items() if v is not None}
@@ -71,13 +89,14 @@ def report_metrics(report: Report) -> dict[str, float]:
     return metrics
 
 
-def _judge(
+def _answers(
     fabric: Fabric,
     detector: Detector,
     pictures: JudgedPictures,
     section: TrainerSection,
     stop: Callable[[], bool],
-) -> dict[str, float]:
+) -> list[Answer]:
+    """All in the first process; nothing in the others."""
     mine = range(fabric.global_rank, len(pictures), fabric.world_size)
     asked = mine if fabric.world_size > 1 else _until(stop, mine)
     answers = checkpoint_answers(
@@ -87,12 +106,7 @@ def _judge(
         batch_size=section.data.val_batch_size,
         bfloat16=chosen_precision(section) is Precision.bf16,
     )
-    everything = _gathered(fabric, [replace(a, picture=mine[a.picture]) for a in answers])
-    metrics: dict[str, float] = {}
-    if fabric.is_global_zero:
-        name = f"{detector.config.preset} in training"
-        metrics = report_metrics(make_report(everything, model=name, pictures=pictures))
-    return dict(fabric.broadcast(metrics))
+    return _gathered(fabric, [replace(a, picture=mine[a.picture]) for a in answers])
 
 
 def _until(stop: Callable[[], bool], numbers: Iterable[int]) -> Iterator[int]:

@@ -35,6 +35,15 @@ def test_metrics_are_those_of_the_evaluation(detector: Detector) -> None:
     assert {name: metrics[f"a/{name}"] for name in expected} == expected
 
 
+def test_false_alarms_are_counted_where_a_phrase_is_absent(detector: Detector) -> None:
+    sets = {name: ScenePictures(1, width=84, height=84) for name in ("a", "b")}
+    section = TrainerSection()
+    absent = {len(p.phrases) - len(set(p.picture(0).phrase.tolist())) for p in sets.values()}
+    assert absent != {0}
+    metrics = evaluate(Fabric(accelerator="cpu", devices=1), detector, sets, section)
+    assert metrics["a/false_alarms"] == metrics["b/false_alarms"] >= 0.0
+
+
 def test_of_several_sets_only_their_own_names_are_given(detector: Detector) -> None:
     sets = {name: ScenePictures(1, width=84, height=84) for name in ("a", "b")}
     metrics = evaluate(Fabric(accelerator="cpu", devices=1), detector, sets, TrainerSection())

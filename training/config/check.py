@@ -126,9 +126,20 @@ def check_config(config: RunConfig) -> None:
     for name, source in trainer.data.train.items():
         _check_source(f"trainer.data.train.{name}", source)
         _check_trained_on(f"trainer.data.train.{name}", source)
-    for name, source in trainer.data.val.items():
-        _check_source(f"trainer.data.val.{name}", source)
+    check_validation(config)
     _check_present(config)
+
+
+def check_validation(config: RunConfig) -> None:
+    """As `check_config`, of the validation sets alone. Raises UsageError."""
+    data = config.trainer.data
+    for name, source in data.val.items():
+        _check_source(f"trainer.data.val.{name}", source)
+    if data.threshold_set is not None and data.threshold_set not in data.val:
+        raise UsageError(
+            f"trainer.data.threshold_set: expected one of {', '.join(data.val) or 'no sets'}, got "
+            f"{data.threshold_set!r}; name a validation set"
+        )
 
 
 def _check(key: str, value: Any, rule: _Rule) -> None:
@@ -162,6 +173,7 @@ def _check_source(key: str, source: SourceSection) -> None:
     for name, rule in _SOURCE_RULES.items():
         _check(f"{key}.{name}", getattr(source, name), rule)
     if source.kind == "scene":
+        _check_scene(key, source)
         return
     if source.annotations is None:
         raise UsageError(
@@ -176,6 +188,15 @@ def _check_source(key: str, source: SourceSection) -> None:
     if source.masks is not None:
         _check_file(f"{key}.masks", source.masks)
     _check_groups(key, source)
+
+
+def _check_scene(key: str, source: SourceSection) -> None:
+    """What a set that is rendered cannot have."""
+    for name in ("groups", "masks", "ask"):
+        if getattr(source, name):
+            raise UsageError(
+                f"{key}.{name}: expected it of kind coco, got kind scene; leave it out"
+            )
 
 
 def _check_groups(key: str, source: SourceSection) -> None:
@@ -193,11 +214,11 @@ def _check_groups(key: str, source: SourceSection) -> None:
 
 def _check_trained_on(key: str, source: SourceSection) -> None:
     """What only a validation set may say."""
-    if source.masks is not None:
-        raise UsageError(
-            f"{key}.masks: expected masks to judge a validation set by, got them for training; "
-            f"set {key}.masks=null, or pseudo_masks to learn from"
-        )
+    for name in ("masks", "ask"):
+        if getattr(source, name):
+            raise UsageError(
+                f"{key}.{name}: expected it of a validation set, got it for training; leave it out"
+            )
 
 
 def _check_file(key: str, path: str) -> None:

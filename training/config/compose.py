@@ -19,12 +19,20 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from sam3_edge.errors import UsageError
-from sam3_edge.training.config.check import check_config
+from sam3_edge.training.config.check import check_config, check_validation
 from sam3_edge.training.config.names import find, folders, unknown
 from sam3_edge.training.config.schema import RunConfig
 from sam3_edge.training.config.schema_keys import checked, nearest
 
-__all__ = ["ComposedConfig", "changed", "check_config", "compose_config", "quoted", "read_config"]
+__all__ = [
+    "ComposedConfig",
+    "changed",
+    "check_config",
+    "check_validation",
+    "compose_config",
+    "quoted",
+    "read_config",
+]
 
 # The key of scratch that holds the configuration's name; paths.experiment names it.
 _NAME_KEY = "name"

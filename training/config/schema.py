@@ -128,7 +128,10 @@ class SourceSection:
 
     groups: which pictures show the same place: aquarium, deepfish and so on of training/splits, or
     a file of that form. part: `all`, `seen` or `unseen` (places that are held out); limit_ids and
-    shots count what is left. masks: for validation, annotations whose masks are judged.
+    shots count what is left.
+
+    For validation alone: masks, annotations of the same pictures whose masks are judged; ask,
+    phrases in place of the categories: those that are none are absent from every picture.
     """
 
     kind: str = "coco"
@@ -144,6 +147,7 @@ class SourceSection:
     part: str = "all"
     masks: str | None = None
     say: dict[str, str] = field(default_factory=dict)
+    ask: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -168,6 +172,8 @@ class DataSection:
     image_sizes: pixels; every step takes its pictures at one of them, all of them equally often (one
     named twice, twice as often). Empty: at the model's own, at which it is always evaluated.
     feature_cache: folder for the trunk's outputs, where it is frozen and nothing is augmented.
+    threshold_set: of val, the first on which the thresholds are fitted that false alarms are counted
+    at; a phrase it does not show takes the first set that does.
     """
 
     train: dict[str, SourceSection] = field(default_factory=dict)
@@ -184,6 +190,7 @@ class DataSection:
     skip_faulty: bool = False
     limit_val: int | None = None
     feature_cache: str | None = None
+    threshold_set: str | None = None
     augment: AugmentSection = field(default_factory=AugmentSection)
     exemplars: ExemplarSection = field(default_factory=ExemplarSection)
 

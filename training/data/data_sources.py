@@ -1,4 +1,4 @@
-"""From the data section of a configuration to what is drawn from, and what is judged."""
+"""From the data section of a configuration to what is drawn from."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -15,13 +15,9 @@ from sam3_edge.training.data.labelled import LabelledPictures
 from sam3_edge.training.data.mixture import Source
 from sam3_edge.training.data.negatives import Negatives
 from sam3_edge.training.data.scene_dataset import SceneDataset
-from sam3_edge.training.evaluation.coco_pictures import CocoPictures
-from sam3_edge.training.evaluation.pictures import JudgedPictures, ScenePictures
 
 # Photos that demo scenes, of which there is no end, count for where phrases are weighed.
 SCENES_WORTH = 100
-# Scenes of a validation set that has no limit.
-VAL_SCENES = 50
 
 
 def training_sources(section: DataSection, image_size: int) -> list[Source]:
@@ -133,30 +129,6 @@ def augmentation(section: AugmentSection, *, scene: bool = False) -> Augmentatio
         blur=section.colour * usual.blur,
         water=Water(probability=section.water),
         camera=Camera(probability=section.camera),
-    )
-
-
-def validation_sets(section: DataSection) -> dict[str, JudgedPictures]:
-    """By name, in the order of the configuration. Raises DatasetError."""
-    return {name: _judged(name, one, section) for name, one in section.val.items()}
-
-
-def _judged(name: str, source: SourceSection, section: DataSection) -> JudgedPictures:
-    limits = [n for n in (section.limit_val, source.limit_ids) if n is not None]
-    limit = min(limits, default=None)
-    if source.kind == "scene":
-        return ScenePictures(VAL_SCENES if limit is None else limit)
-    assert source.annotations is not None
-    return CocoPictures(
-        Path(source.annotations),
-        images=None if source.images is None else Path(source.images),
-        masks=None if source.masks is None else Path(source.masks),
-        groups=source.groups,
-        part=source.part,
-        limit=limit,
-        name=name,
-        skip_faulty=section.skip_faulty,
-        say=source.say,
     )
 
 

@@ -1,8 +1,8 @@
 """Photos with annotations in COCO's format, at their own size."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from sam3_edge.errors import DatasetError
+from sam3_edge.runtime.tokenizer import normalise
 from sam3_edge.training.data.coco_annotations import Photo, load_photo
 from sam3_edge.training.data.groups import part_of
 from sam3_edge.training.evaluation.coco_entries import (
@@ -39,8 +40,10 @@ class CocoPictures:
         instead of the annotations' own.
     groups, part: only the photos of places that are seen, or unseen (see `part_of`).
     limit: how many of these, from the first.
-    skip_faulty: leave out what `read_coco` would refuse. say: category -> what is asked for it.
-    An object without a mask is not judged by mask; where no object has one, only boxes are.
+    ask: phrases asked in place of the categories' names; one that is such a name keeps its objects,
+        any other is absent from every photo. say: phrase -> what is asked instead of it.
+    skip_faulty: leave out what `read_coco` would refuse.
+    An object without a mask is not judged by mask, nor is a photo whose objects all have none.
     Raises DatasetError naming what is wrong.
     """
 
@@ -52,18 +55,21 @@ class CocoPictures:
         masks: Path | None = None,
         groups: str | None = None,
         part: str = "all",
+        ask: Sequence[str] = (),
         limit: int | None = None,
         name: str | None = None,
         skip_faulty: bool = False,
         say: Mapping[str, str] | None = None,
     ) -> None:
-        categories, photos = read_photos(annotations, images, skip_faulty=skip_faulty)
-        self.phrases = _said(categories, say or {}, annotations)
+        phrases, photos = read_photos(annotations, images, skip_faulty=skip_faulty)
         photos = part_of(photos, groups, part)[:limit]
+        if ask:
+            phrases, photos = _asked(phrases, photos, ask)
+        self.phrases = _said(phrases, say or {}, annotations)
         areas = read_areas(annotations)
         truths = [_own(photo, areas) for photo in photos]
         if masks is not None:
-            truths = _from_other(photos, truths, categories, masks)
+            truths = _from_other(photos, truths, phrases, masks)
         known = any(mask for truth in truths for mask in truth.masks)
         self._photos, self._truths, self._with_masks = photos, truths, known
         self.name = f"{name or annotations.resolve().parent.name}, {len(photos)} pictures"
@@ -81,7 +87,7 @@ class CocoPictures:
             boxes=np.array([a.box for a in known], dtype=np.float64).reshape(-1, 4),
             phrase=np.array([a.category for a in known], dtype=np.int64),
             ignore=np.array([a.crowd for a in known], dtype=np.bool_),
-            masks=truth.masks if self._with_masks else None,
+            masks=truth.masks if self._with_masks and _is_known(truth) else None,
             areas=truth.areas,
             mask_areas=truth.mask_areas,
         )
@@ -96,6 +102,29 @@ def _said(categories: tuple[str, ...], say: Mapping[str, str], path: Path) -> tu
             f"words, got {', '.join(f'{one}={two}' for one, two in say.items())}; correct that"
         )
     return phrases
+
+
+def _asked(
+    phrases: tuple[str, ...], photos: tuple[Photo, ...], ask: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[Photo, ...]]:
+    """The phrases asked, and the photos with the objects of these alone."""
+    places = {normalise(phrase): place for place, phrase in enumerate(ask)}
+    if len(places) < len(ask) or not all(places):
+        raise DatasetError(
+            f"ask: expected different phrases with words in them, got {', '.join(ask)!r}; correct "
+            "the list"
+        )
+    moved = [places.get(normalise(phrase)) for phrase in phrases]
+    kept = (
+        tuple(
+            replace(one, category=place)
+            for one in photo.annotations
+            if (place := moved[one.category]) is not None
+        )
+        for photo in photos
+    )
+    pairs = zip(photos, kept, strict=True)
+    return tuple(ask), tuple(replace(photo, annotations=objects) for photo, objects in pairs)
 
 
 def _own(photo: Photo, areas: dict[int, float]) -> _Truth:
@@ -129,6 +158,11 @@ def _from_other(
             f"none for {len(photos)} pictures; give annotations of the same pictures"
         )
     return truths
+
+
+def _is_known(truth: _Truth) -> bool:
+    """Also of a photo without objects, which shows what is found by mistake."""
+    return not truth.masks or any(mask is not None for mask in truth.masks)
 
 
 def _areas(given: list[float | None], otherwise: list[float]) -> NDArray[np.float64]:

@@ -27,6 +27,7 @@ def test_they_are_all_there() -> None:
     assert NAMES == [
         "debug",
         "eval_only",
+        "generalisation",
         "nano",
         "nano_aquarium",
         "odinw13",

@@ -15,10 +15,10 @@ from sam3_edge.training.data.data_sources import (
     augmentation,
     described,
     training_sources,
-    validation_sets,
 )
 from sam3_edge.training.data.scene_dataset import SceneDataset
 from sam3_edge.training.evaluation.pictures import ScenePictures
+from sam3_edge.training.evaluation.validation_sets import validation_sets
 
 
 @pytest.fixture

@@ -178,3 +178,34 @@ def test_scenes_are_the_same_again() -> None:
     assert not np.array_equal(first.image, second.image)
     assert first.masks is not None
     assert len(first.masks) == len(first.boxes) == len(first.phrase)
+
+
+def test_what_is_asked_takes_the_categories_place(coco: Path) -> None:
+    pictures = CocoPictures(coco, ask=("whale", "Shrimp"))
+    crabs, shrimp, _ = each(pictures)
+    assert pictures.phrases == shrimp.phrases == ("whale", "Shrimp")
+    assert len(crabs.boxes) == 0
+    assert shrimp.phrase.tolist() == [1]
+    assert shrimp.boxes.tolist() == [[1.5, 2.5, 21.5, 12.5]]
+    assert shrimp.areas is not None
+    assert shrimp.areas.tolist() == [200.0]
+    for ask in (("crab", " CRAB"), ("crab", " ")):
+        with pytest.raises(DatasetError):
+            CocoPictures(coco, ask=ask)
+
+
+def test_a_part_is_taken_before_the_limit(coco: Path, tmp_path: Path) -> None:
+    groups = tmp_path / "groups.json"
+    places = {"reef": ["1.png", "3.png"], "pier": ["2.png"]}
+    groups.write_text(json.dumps({"schema": 1, "groups": places, "held_out": ["reef"]}))
+    unseen = CocoPictures(coco, groups=str(groups), part="unseen")
+    assert [Path(picture.path).name for picture in each(unseen)] == ["1.png", "3.png"]
+    seen = CocoPictures(coco, groups=str(groups), part="seen", limit=1)
+    assert [Path(picture.path).name for picture in each(seen)] == ["2.png"]
+
+
+def test_a_photo_whose_objects_have_no_mask_is_judged_by_boxes(coco: Path) -> None:
+    crabs, shrimp, nothing = each(CocoPictures(coco))
+    assert crabs.masks is not None
+    assert shrimp.masks is None
+    assert nothing.masks == ()

@@ -101,6 +101,46 @@ def test_wrong_data(coco: Path, tmp_path: Path) -> None:
     assert "2.png" in str(found)
 
 
+@pytest.fixture
+def sea(coco: Path, tmp_path: Path) -> Path:
+    """A configuration with the pictures of `coco`, and again asked about what they do not show."""
+    path = tmp_path / "sea.yaml"
+    sets = {"reef": {"annotations": str(coco)}, "far": {"annotations": str(coco), "ask": ["fish"]}}
+    path.write_text(json.dumps({"trainer": {"data": {"val": sets}}}))
+    return path
+
+
+def test_all_sets_of_a_configuration_are_one_table(sea: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sets.json"
+    options = ["--config", sea, "--json", out, "--threads", 1]
+    override = "trainer.data.val.far.limit_ids=2"
+    result = run(*options, override)
+    assert result.exception is None, result.output
+    data = json.loads(out.read_text())
+    assert [data["sets"][name]["images"] for name in ("reef", "far")] == [3, 2]
+    assert data["sets"]["far"]["false_alarm_pairs"] == 2
+    assert list(data["sets"]["far"]["per_class"]) == ["fish"]
+    assert data["thresholds"]["crab"]["fitted_on"] == "reef"
+    assert data["model"] == "default bundle"
+    checkpoint = run(bundled_weights_path(), *options, override, "--limit", 1)
+    assert checkpoint.exception is None, checkpoint.output
+    data = json.loads(out.read_text())
+    assert [one["images"] for one in data["sets"].values()] == [1, 1]
+
+
+def test_a_configuration_stands_alone(sea: Path, coco: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ["--config", sea, "--annotations", coco],
+        ["--config", sea, "--html", tmp_path / "e.html"],
+        ["--scenes", 1, "trainer.seed_value=3"],
+        ["--config", sea, "trainer.data.threshold_set=none"],
+        ["--config", sea, "~trainer.data.val.far", "~trainer.data.val.reef"],
+        ["--config", "no_such_sea"],
+        ["--config", sea, "trainer.data.val.far.groups=no_such_places"],
+    ):
+        assert isinstance(error(*arguments), UsageError)
+
+
 def test_help_fits_and_shows_examples() -> None:
     text = CliRunner().invoke(evaluate, ["--help"], terminal_width=80).output
     assert "Examples:" in text
@@ -112,6 +152,7 @@ def test_help_fits_and_shows_examples() -> None:
     [
         ("pycocotools", ["--help"], "eval"),
         ("torch", [str(bundled_weights_path()), "--scenes", "1"], "train"),
+        ("hydra", ["--config", "generalisation"], "train"),
     ],
 )
 def test_a_missing_extra_says_what_to_install(
