@@ -230,7 +230,7 @@ def _look(photo: dict[str, Any]) -> np.ndarray:
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
     shape = np.sign(np.diff(grey.astype(np.float64), axis=1)).ravel() / 8.0
     look = np.concatenate((colours, 0.5 * shape))
-    return look / np.linalg.norm(look)
+    return np.asarray(look / np.linalg.norm(look))
 
 
 def _picture(photo: dict[str, Any]) -> np.ndarray:

@@ -47,7 +47,8 @@ def test_objects_in_pictures_without_the_phrase_are_alarms(ask: Ask) -> None:
     }
     found = false_alarms(absent_scores(answers), thresholds)
     assert found is not None
-    assert (found.pairs, found.alarms, found.rate) == (3, 2, pytest.approx(2 / 3))
+    assert (found.pairs, found.alarms) == (3, 2)
+    assert found.rate == pytest.approx(2 / 3)
     assert found.phrases == {"fish": 1.0, "crab": 0.0}
     assert false_alarms(absent_scores(answers[:1]), thresholds) is None
 
@@ -66,9 +67,9 @@ def test_thresholds_are_of_the_first_set_that_shows_the_phrase(ask: Ask) -> None
     assert in_order["crab"].score == pytest.approx(0.2)
     # Never shown, and shown but never found.
     assert in_order["eel"].score == in_order["ray"].score == NO_THRESHOLD
-    assert fit_thresholds(reports, "b")["fish"] == Threshold(
-        score=pytest.approx(0.3), fitted_on="b"
-    )
+    other = fit_thresholds(reports, "b")["fish"]
+    assert other.fitted_on == "b"
+    assert other.score == pytest.approx(0.3)
     assert fit_thresholds(reports, "c")["fish"].fitted_on == "a"
 
 
