@@ -25,6 +25,7 @@ LEFT_OUT = {
     "engine_modes": "BUNDLE: needs one built for TensorRT, and the GPU it was built for",
     "precision": "--calib FOLDER: needs photos, and builds four bundles from them",
     "training_memory": "PRESET:SIZE:BATCH: loads torch in a process for each, which takes minutes",
+    "training_speed": "--data: installs an earlier commit and trains both, which takes minutes",
     "yolo_baseline": "--data, --minutes: trains; its parts are in test_yolo_baseline.py",
     "claim_table": "no benchmark: what the others print with",
     "clocked_camera": "no benchmark: the camera the others look through",
