@@ -1,11 +1,12 @@
 """Whether the run will fit, said before it starts, and said again where it did not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning.fabric import Fabric
 from torch import Tensor
 
 from sam3_edge.training.config.schema import TrainerSection
+from sam3_edge.training.losses.denoising import noised_boxes
 from sam3_edge.training.losses.detector_losses import detector_losses
 from sam3_edge.training.losses.loss_counts import target_counts
 from sam3_edge.training.memory_estimate import (
@@ -50,6 +51,11 @@ def plan_memory(fabric: Fabric, detector: Detector, section: TrainerSection) -> 
         device=fabric.device,
         image_size=max(section.data.image_sizes, default=None),
     )
+    denoising = section.loss.denoising
+    if denoising.weight:
+        # As many as there can be, whatever the groups: a batch may have a prompt of many objects.
+        most = replace(denoising, groups=denoising.queries // 2)
+        batch = replace(batch, noised=noised_boxes(batch.targets, most))
     counts = target_counts(batch.targets)
 
     def loss(output: DetectorOutput) -> Tensor:

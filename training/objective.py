@@ -15,6 +15,7 @@ from sam3_edge.training.config.schema import LossSection
 from sam3_edge.training.data.targets import Batch, Targets
 from sam3_edge.training.freeze import keep_frozen_in_eval, unchanged_state
 from sam3_edge.training.losses.colour_affinity import ColourAffinity, colour_affinity
+from sam3_edge.training.losses.denoising import noised_boxes
 from sam3_edge.training.losses.detector_losses import detector_losses
 from sam3_edge.training.losses.loss_counts import LossCounts, target_counts
 from sam3_edge.training.model.detector import Detector, ExemplarBoxes
@@ -50,7 +51,11 @@ class Objective(nn.Module):
 
     def forward(self, micro: MicroBatch) -> dict[str, Tensor]:
         batch = micro.batch
-        output = self.detector(batch.images, batch.token_ids, batch.image_index, batch.exemplars)
+        if self.weights.denoising.weight:
+            batch = replace(batch, noised=noised_boxes(batch.targets, self.weights.denoising))
+        output = self.detector(
+            batch.images, batch.token_ids, batch.image_index, batch.exemplars, batch.noised
+        )
         with torch.autocast(batch.images.device.type, enabled=False):
             parts = detector_losses(
                 output, batch.targets, self._weights(), micro.counts, self._affinity(batch)

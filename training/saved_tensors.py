@@ -90,7 +90,9 @@ def count_saved(
         saved_tensors_hooks(pack, _never_unpacked),
     ):
         with torch.autocast(device, dtype=dtype, enabled=enabled):
-            output = model(batch.images, batch.token_ids, batch.image_index, batch.exemplars)
+            output = model(
+                batch.images, batch.token_ids, batch.image_index, batch.exemplars, batch.noised
+            )
         loss(output)
         for tensor in tensors_of((output, batch)):
             keep(tensor, outside=True, held=True)

@@ -11,7 +11,7 @@ from lightning.fabric.plugins.precision.amp import MixedPrecision
 from torch import Tensor, nn
 
 from sam3_edge.errors import TrainingError
-from sam3_edge.training.config.schema import LossSection
+from sam3_edge.training.config.schema import DenoisingSection, LossSection
 from sam3_edge.training.data.mixture import Mixture, Source
 from sam3_edge.training.data.scene_dataset import SceneDataset
 from sam3_edge.training.data.targets import Batch
@@ -131,12 +131,14 @@ def test_fp16_leaves_out_a_step_that_overflows_and_gives_up_at_last() -> None:
     assert torch.equal(weights(one), before)
 
 
+@pytest.mark.parametrize("denoising", [0.0, 1.0])
 @pytest.mark.parametrize("name", ["tiny", "nano"])
-def test_every_parameter_that_is_trained_is_in_every_graph(name: str) -> None:
+def test_every_parameter_that_is_trained_is_in_every_graph(name: str, denoising: float) -> None:
     """Or else processes that wait for each other's gradients would wait for ever."""
     size = SIZE if name == "tiny" else 112
     detector = Detector(preset(name, image_size=size))
-    objective = Objective(detector, LossSection())
+    loss = LossSection(pairwise=denoising, denoising=DenoisingSection(weight=denoising))
+    objective = Objective(detector, loss)
     probe = probe_batch(detector, pictures=1, phrases=2, exemplars=True, device=CPU)
     state = {key: tensor.clone() for key, tensor in detector.state_dict().items()}
     freeze_unreached(objective, probe)
@@ -144,7 +146,10 @@ def test_every_parameter_that_is_trained_is_in_every_graph(name: str) -> None:
     assert all(torch.equal(tensor, state[key]) for key, tensor in detector.state_dict().items())
     trained = {p for p in objective.parameters() if p.requires_grad}
     without = probe_batch(detector, pictures=1, phrases=1, exemplars=False, device=CPU)
-    for batch in (probe, without):
+    nothing = replace(
+        without_masks(without).targets, boxes=torch.zeros(0, 4), prompt=torch.zeros(0).long()
+    )
+    for batch in (probe, without, replace(without, targets=nothing)):
         assert trained <= reached_parameters(objective, batch)
 
 

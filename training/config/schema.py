@@ -262,6 +262,21 @@ class OneToManySection:
 
 
 @dataclass
+class DenoisingSection:
+    """True boxes with noise as further queries of training; weight 0: none.
+
+    queries: of a prompt at most, half of them negatives. groups: how often each object is among
+    them at most. box_noise: how far an edge moves, of half the box's side; negatives' move once to
+    twice that.
+    """
+
+    weight: float = 0.0
+    queries: int = 40
+    groups: int = 5
+    box_noise: float = 0.5
+
+
+@dataclass
 class MatcherSection:
     cost_class: float = 2.0
     cost_bbox: float = 5.0
@@ -298,6 +313,7 @@ class LossSection:
     proposals: float = 1.0
     contrastive: float = 0.0
     one_to_many: OneToManySection = field(default_factory=OneToManySection)
+    denoising: DenoisingSection = field(default_factory=DenoisingSection)
     matcher: MatcherSection = field(default_factory=MatcherSection)
 
 

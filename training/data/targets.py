@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sam3_edge.runtime.tokenizer import Tokenizer
 from sam3_edge.training.model.detector import ExemplarBoxes
+from sam3_edge.training.model.outputs import NoisedBoxes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class Batch:
     """images: (B, S, S, 3) uint8. token_ids: (N, 32) int64. image_index: (N,) int64, ascending.
 
     exemplars: boxes shown with the prompts, or None where no prompt has any.
+    noised: boxes to denoise, drawn anew in each step of training that has some.
     """
 
     images: Tensor
@@ -84,6 +86,7 @@ class Batch:
     image_index: Tensor
     targets: Targets
     exemplars: ExemplarBoxes | None = None
+    noised: NoisedBoxes | None = None
 
 
 def collate(samples: Sequence[Sample], tokenizer: Tokenizer, mask_side: int) -> Batch:

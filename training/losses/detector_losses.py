@@ -13,6 +13,7 @@ from sam3_edge.training.data.targets import Targets
 from sam3_edge.training.losses.box_ops import area, intersection
 from sam3_edge.training.losses.colour_affinity import ColourAffinity
 from sam3_edge.training.losses.contrastive import contrastive_loss
+from sam3_edge.training.losses.denoising import denoising_losses
 from sam3_edge.training.losses.loss_counts import LossCounts
 from sam3_edge.training.losses.mask_losses import mask_losses, projection_loss, semantic_loss
 from sam3_edge.training.losses.matcher import Matches, match
@@ -52,6 +53,8 @@ def detector_losses(
         twins = query_losses(logits, boxes, many, targets, weights, counts)
         for name, part in twins.items():
             parts[f"{name}_many"] = weights.one_to_many.weight * part
+    if weights.denoising.weight:
+        parts |= _denoising(output, targets, weights, counts)
     if output.proposals is not None and weights.proposals:
         center, l1, giou = proposal_losses(output.proposals, targets)
         share = weights.proposals / max(counts.objects, 1.0)
@@ -86,6 +89,26 @@ def query_losses(
         "ce": weights.ce * classes / (queries if weights.ce_over == "queries" else objects),
         "bbox": weights.bbox * l1 / objects,
         "giou": weights.giou * giou / objects,
+    }
+
+
+def _denoising(
+    output: DetectorOutput, targets: Targets, weights: LossSection, counts: LossCounts
+) -> dict[str, Tensor]:
+    """The same parts whether there was something to denoise or not, for all to add up."""
+    if output.noised is None:
+        zero = output.logits.new_zeros((), dtype=torch.float32)
+        return dict.fromkeys(("ce_noised", "bbox_noised", "giou_noised"), zero)
+    ignored = ignored_queries(output.noised.boxes, targets)
+    classes, l1, giou = denoising_losses(output.noised, ignored, weights.pos_weight)
+    objects = max(counts.objects, 1.0)
+    queries = max(counts.prompts, 1.0) * output.logits.shape[2]
+    ce = weights.ce / (queries if weights.ce_over == "queries" else objects)
+    weight = weights.denoising.weight
+    return {
+        "ce_noised": weight * ce * classes,
+        "bbox_noised": weight * weights.bbox * l1 / objects,
+        "giou_noised": weight * weights.giou * giou / objects,
     }
 
 

@@ -26,26 +26,33 @@ from sam3_edge.training.model.layers import (
 class DecodedQueries:
     """queries: (L, N, Q, C), normed. boxes: (L, N, Q, 4) cxcywh in 0..1. presence: (L, N, 1).
 
-    Where twins were decoded too, Q counts both: the queries first, then their twins.
+    Where twins or noised queries were decoded too, Q counts all: the queries first, then their
+    twins, then the noised ones.
     """
 
     queries: Tensor
     boxes: Tensor
     presence: Tensor
 
-    def apart(self, num_queries: int) -> tuple["DecodedQueries", "DecodedQueries | None"]:
-        """The first `num_queries`, and their twins; None where there are none."""
-        if self.queries.shape[2] == num_queries:
-            return self, None
-        first, second = (
+    def apart(
+        self, num_queries: int, num_noised: int
+    ) -> tuple["DecodedQueries", "DecodedQueries | None", "DecodedQueries | None"]:
+        """The first `num_queries`, their twins, and the last `num_noised`; None where there are
+        none.
+        """
+        num_twins = self.queries.shape[2] - num_queries - num_noised
+        if num_twins == num_noised == 0:
+            return self, None, None
+        sizes = [num_queries, num_twins, num_noised]
+        first, twins, noised = (
             DecodedQueries(queries=q, boxes=b, presence=self.presence)
             for q, b in zip(
-                self.queries.split(num_queries, dim=2),
-                self.boxes.split(num_queries, dim=2),
+                self.queries.split_with_sizes(sizes, dim=2),
+                self.boxes.split_with_sizes(sizes, dim=2),
                 strict=True,
             )
         )
-        return first, second
+        return first, twins if num_twins else None, noised if num_noised else None
 
 
 class DecoderLayer(nn.Module):
@@ -118,6 +125,11 @@ class Decoder(nn.Module):
         boxes = self.reference_points.weight.sigmoid().expand(batch, -1, -1)
         return contents, boxes
 
+    def any_contents(self, batch: int, count: int) -> Tensor:
+        """(N, count, C) contents of learned queries at random, for boxes that are nobody's own."""
+        weight = self.query_embed.weight
+        return weight[torch.randint(len(weight), (batch, count), device=weight.device)]
+
     def forward(
         self,
         contents: Tensor,
@@ -127,13 +139,17 @@ class Decoder(nn.Module):
         tokens: Tensor,
         position: Tensor,
         twins: bool = False,
+        num_noised: int = 0,
     ) -> DecodedQueries:
         """contents (N, Q, C), boxes (N, Q, 4) cxcywh in 0..1, prompt (N, K, C) and its bias,
-        tokens (N, s*s, C), position (1, s*s, C). twins: decode each query's twin too.
+        tokens (N, s*s, C), position (1, s*s, C). twins: decode each query's twin too. num_noised:
+        so many of the contents, the last, see no other query, are seen by none and have no twin.
         """
-        num_talking = 1 + contents.shape[1]
+        own = contents.shape[1] - num_noised
+        num_talking = 1 + own
         if twins:
-            contents, boxes = contents.tile(1, 2, 1), boxes.tile(1, 2, 1)
+            contents = torch.cat((contents[:, :own], contents), dim=1)
+            boxes = torch.cat((boxes[:, :own], boxes), dim=1)
         presence = self.presence_token.weight.expand(contents.shape[0], 1, -1)
         x = torch.cat((presence, contents), dim=1)
         keys, side = tokens + position, math.isqrt(tokens.shape[1])

@@ -20,7 +20,14 @@ from sam3_edge.training.model.geometry import GeometryEncoder
 from sam3_edge.training.model.initialise import initialise
 from sam3_edge.training.model.layers import padding_bias, per_prompt, token_positions
 from sam3_edge.training.model.neck import Neck
-from sam3_edge.training.model.outputs import DetectorOutput, ImageFeatures, TwinOutput
+from sam3_edge.training.model.outputs import (
+    DetectorOutput,
+    ImageFeatures,
+    NoisedBoxes,
+    NoisedOutput,
+    ProposalOutput,
+    TwinOutput,
+)
 from sam3_edge.training.model.proposals import ProposalHead
 from sam3_edge.training.model.scoring import MAX_LOGIT, DotProductScoring
 from sam3_edge.training.model.segmentation import SegmentationHead
@@ -92,9 +99,11 @@ class Detector(nn.Module):
         token_ids: Tensor,
         image_index: Tensor,
         exemplars: ExemplarBoxes | None = None,
+        noised: NoisedBoxes | None = None,
     ) -> DetectorOutput:
         """images (B, S, S, 3) uint8 RGB, token_ids (N, 32) int64 and image_index (N,) int64: which
         picture each prompt is asked about, ascending. Exemplars are boxes in that same picture.
+        noised: boxes to denoise, in training.
         """
         if bool((image_index.diff() < 0).any()):
             raise ValueError(
@@ -112,7 +121,7 @@ class Detector(nn.Module):
             no_token = torch.ones_like(text_mask[:, :1])
             first = torch.zeros_like(text_mask[:, :1])
             mask = torch.cat((text_mask, no_token, first, exemplars.padding), dim=1)
-        return self.decode(features, text, extra, mask, image_index)
+        return self.decode(features, text, extra, mask, image_index, noised)
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """images: (B, S, S, 3) uint8 RGB. Cast comes first: TensorRT cannot transpose uint8."""
@@ -143,6 +152,7 @@ class Detector(nn.Module):
         exemplars: Tensor,
         prompt_mask: Tensor,
         image_index: Tensor | None,
+        noised: NoisedBoxes | None = None,
     ) -> DetectorOutput:
         """text (N, 32, C), exemplars (N, E, C), prompt_mask (N, 33 + E) bool, True = not attended
         to: text, the image token, exemplars. image_index: (N,), or None when B = 1.
@@ -157,17 +167,17 @@ class Detector(nn.Module):
         fused = self.transformer.encoder(tokens, position, prompt, bias, image_index)
         embedding = self.dot_prod_scoring.embed_prompt(prompt, prompt_mask)
 
-        decoder = self.transformer.decoder
-        if self.proposals is None:
-            contents, boxes = decoder.learned_queries(n)
-            prior = dense = None
-        else:
-            proposed = self.proposals(features.maps[1], embedding, image_index)
-            contents = proposed.contents + decoder.query_embed.weight
-            boxes, prior, dense = proposed.boxes, proposed.logits, proposed.dense
+        contents, boxes, prior, dense = self._first_queries(
+            features.maps[1], embedding, image_index, noised
+        )
+        num, num_noised = self.config.num_queries, 0 if noised is None else noised.boxes.shape[1]
         with_twins = self.training and self.config.decoder.one_to_many
-        both = decoder(contents, boxes, prompt, bias, fused, position, with_twins)
-        decoded, twins = both.apart(contents.shape[1])
+        every = self.transformer.decoder(
+            contents, boxes, prompt, bias, fused, position, with_twins, num_noised
+        )
+        decoded, twins, alone = every.apart(num, num_noised)
+        own = prior if prior is None or noised is None else prior[:, :num]
+        placed = prior if prior is None or noised is None else prior[:, num:]
         masks, semantic = self.segmentation_head(
             decoded.queries[-1],
             decoded.boxes[-1].detach(),
@@ -178,7 +188,7 @@ class Detector(nn.Module):
             image_index,
         )
         return DetectorOutput(
-            logits=self._logits(decoded.queries, embedding, prior),
+            logits=self._logits(decoded.queries, embedding, own),
             presence=decoded.presence,
             boxes=decoded.boxes,
             query_masks=masks,
@@ -186,12 +196,45 @@ class Detector(nn.Module):
             proposals=dense,
             twins=None
             if twins is None
-            else TwinOutput(
-                logits=self._logits(twins.queries, embedding, prior), boxes=twins.boxes
-            ),
+            else TwinOutput(logits=self._logits(twins.queries, embedding, own), boxes=twins.boxes),
             image_embedding=per_prompt(tokens.mean(dim=1), image_index, n),
             prompt_embedding=embedding,
+            noised=None
+            if noised is None or alone is None
+            else NoisedOutput(
+                logits=self._logits(alone.queries, embedding, placed),
+                boxes=alone.boxes,
+                asked=noised,
+            ),
         )
+
+    def _first_queries(
+        self,
+        middle: Tensor,
+        embedding: Tensor,
+        image_index: Tensor | None,
+        noised: NoisedBoxes | None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, ProposalOutput | None]:
+        """Contents (N, Q + D, C), boxes (N, Q + D, 4), what the proposals score there (N, Q + D)
+        and their dense output; None both where queries are learned.
+
+        A noised box has the content and the score that a proposal there would have.
+        """
+        decoder, n = self.transformer.decoder, embedding.shape[0]
+        if self.proposals is None:
+            contents, boxes = decoder.learned_queries(n)
+            prior = dense = None
+            if noised is not None:
+                strangers = decoder.any_contents(n, noised.boxes.shape[1])
+                contents = torch.cat((contents, strangers), dim=1)
+        else:
+            places = None if noised is None else noised.boxes[..., :2]
+            proposed = self.proposals(middle, embedding, image_index, places)
+            contents = proposed.contents + decoder.query_embed.weight
+            boxes, prior, dense = proposed.boxes, proposed.logits, proposed.dense
+        if noised is not None:
+            boxes = torch.cat((boxes[:, : self.config.num_queries], noised.boxes), dim=1)
+        return contents, boxes, prior, dense
 
     def _logits(self, queries: Tensor, embedding: Tensor, prior: Tensor | None) -> Tensor:
         """queries (L, N, Q, C), prior (N, Q) -> (L, N, Q). The decoder corrects the proposal's

@@ -72,6 +72,29 @@ class QueryMasks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoisedBoxes:
+    """Where D denoising queries of each prompt start, and what they should find, in training.
+
+    boxes, wanted: (N, D, 4) cxcywh in 0..1, with noise and true. positive: (N, D) bool, whether it
+    should be found from there. share: (N, D) float32, its weight in the loss; 0: filled up.
+    """
+
+    boxes: Tensor
+    wanted: Tensor
+    positive: Tensor
+    share: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoisedOutput:
+    """What denoising queries answer. logits: (L, N, D). boxes: (L, N, D, 4). asked: their input."""
+
+    logits: Tensor
+    boxes: Tensor
+    asked: NoisedBoxes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorOutput:
     """L decoder layers, last one last.
 
@@ -81,6 +104,7 @@ class DetectorOutput:
     proposals: None for `query_init: learned`.
     twins: None in evaluation, and where the config has no one-to-many matching.
     image_embedding, prompt_embedding: (N, C), each prompt's picture, pooled, and each prompt.
+    noised: None where no denoising queries were asked.
     """
 
     logits: Tensor
@@ -92,6 +116,7 @@ class DetectorOutput:
     twins: TwinOutput | None
     image_embedding: Tensor
     prompt_embedding: Tensor
+    noised: NoisedOutput | None = None
 
     @property
     def masks(self) -> Tensor:

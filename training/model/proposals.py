@@ -23,7 +23,10 @@ BELOW_PEAKS = 32.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposals:
-    """contents: (N, Q, C). boxes: (N, Q, 4) cxcywh in 0..1. logits: (N, Q). dense: for the loss."""
+    """contents: (N, Q, C). boxes: (N, Q, 4) cxcywh in 0..1. logits: (N, Q). dense: for the loss.
+
+    Where places were asked for besides, Q counts them too, after the proposals.
+    """
 
     contents: Tensor
     boxes: Tensor
@@ -36,6 +39,12 @@ def cell_centres(side: int) -> Tensor:
     cell = (torch.arange(side, dtype=torch.float32) + 0.5) / side
     grid = torch.stack((cell[None, :].expand(side, -1), cell[:, None].expand(-1, side)), dim=-1)
     return grid[None]
+
+
+def cells_at(places: Tensor, side: int) -> Tensor:
+    """(N, D, 2) x and y in 0..1 -> (N, D) int64, numbers of the cells of a (side, side) grid."""
+    column, row = (places * side).long().clamp(0, side - 1).unbind(dim=-1)
+    return row * side + column
 
 
 class ProposalHead(nn.Module):
@@ -51,14 +60,23 @@ class ProposalHead(nn.Module):
         self.centres = SideTable(cell_centres, 2 * config.tokens_per_side)
 
     def forward(
-        self, middle: Tensor, prompt_embedding: Tensor, image_index: Tensor | None
+        self,
+        middle: Tensor,
+        prompt_embedding: Tensor,
+        image_index: Tensor | None,
+        places: Tensor | None = None,
     ) -> Proposals:
-        """middle (B, C, 2s, 2s), prompt_embedding (N, C), image_index (N,) or None for B = 1."""
+        """middle (B, C, 2s, 2s), prompt_embedding (N, C), image_index (N,) or None for B = 1.
+
+        places: (N, D, 2) x and y in 0..1, what is proposed there, best or not.
+        """
         shared, side = self.shared(middle), middle.shape[-1]
         embedded = self.embed(shared).flatten(2)
         scores = multiply_per_image(prompt_embedding[:, None], embedded, image_index)[:, 0]
         logits = scores * prompt_embedding.shape[-1] ** -0.5 + self.bias
         best = self._peaks(logits, side).topk(self.num_queries, dim=1).indices
+        if places is not None:
+            best = torch.cat((best, cells_at(places, side)), dim=1)
         n = prompt_embedding.shape[0]
         boxes = per_prompt(self._boxes(self.size(shared)).flatten(1, 2), image_index, n)
         cells = per_prompt(embedded.transpose(1, 2), image_index, n)
