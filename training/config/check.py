@@ -78,6 +78,7 @@ _RULES = {
     "trainer.data.exemplars.negative": _at_least(0),
     "trainer.data.exemplars.jitter": _at_least(0),
     "trainer.loss.ce_over": _one_of("queries", "objects"),
+    "trainer.loss.presence_balance": _SHARE,
     "trainer.loss.denoising.queries": _at_least(2),
     "trainer.loss.denoising.groups": _at_least(1),
     "trainer.loss.denoising.box_noise": _POSITIVE,

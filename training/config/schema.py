@@ -289,6 +289,8 @@ class LossSection:
 
     ce_over: what class losses are divided by, `queries` (as SAM 3: all of all prompts) or
     `objects`. decoupled: phrases that are absent teach presence alone. contrastive 0: off.
+    presence_balance: 0, every pair of picture and phrase weighs the same; 1, those of a step with
+    the phrase present weigh as much together as those without.
     projection: masks from boxes, where no mask is annotated. pairwise: those masks end where the
     colour changes (BoxInst; 0: off); its weight rises over the first pairwise_warmup steps, below 1
     a share of the run. pairwise_threshold: least similarity of colours that count as one;
@@ -302,6 +304,7 @@ class LossSection:
     ce_over: str = "queries"
     decoupled: bool = True
     presence: float = 20.0
+    presence_balance: float = 0.0
     mask_focal: float = 200.0
     mask_dice: float = 10.0
     projection: float = 10.0

@@ -40,7 +40,8 @@ def detector_losses(
     logits, boxes = output.logits.float(), output.boxes.float()
     matches = match(logits, boxes, targets, weights.matcher)
     parts = query_losses(logits, boxes, matches, targets, weights, counts)
-    presence = presence_loss(output.presence.float(), targets) / max(counts.known, 1.0)
+    sides = presence_weights(counts, weights.presence_balance)
+    presence = presence_loss(output.presence.float(), targets, *sides) / max(counts.known, 1.0)
     parts["presence"] = weights.presence * presence
     parts |= _pixel_losses(output, matches, targets, weights, counts)
     if affinity is not None:
@@ -112,13 +113,29 @@ def _denoising(
     }
 
 
-def presence_loss(presence: Tensor, targets: Targets) -> Tensor:
+def presence_weights(counts: LossCounts, balance: float) -> tuple[float, float]:
+    """Of a prompt with objects and of one without, so that together they weigh what all known
+    prompts do: 1 and 1 for a balance of 0; for 1, as much for one side as for the other.
+
+    Of a step that has one side alone, that side weighs half of it, as in any other step.
+    """
+    even = [
+        counts.known / (2.0 * max(n, 1.0)) for n in (counts.present, counts.known - counts.present)
+    ]
+    present, absent = ((1.0 - balance) + balance * one for one in even)
+    return present, absent
+
+
+def presence_loss(
+    presence: Tensor, targets: Targets, present_weight: float = 1.0, absent_weight: float = 1.0
+) -> Tensor:
     """presence (L, N, 1) -> half the BCE, summed over layers and the prompts whose answer is
-    known. Half, as a focal loss with alpha 0.5 has it.
+    known, by the weight of their side. Half, as a focal loss with alpha 0.5 has it.
     """
     present = targets.present().expand_as(presence[..., 0])
     bce = F.binary_cross_entropy_with_logits(presence[..., 0], present, reduction="none")
-    return 0.5 * (bce * targets.presence_known()).sum()
+    weight = torch.where(present > 0.0, present_weight, absent_weight)
+    return 0.5 * (bce * weight * targets.presence_known()).sum()
 
 
 def classification_loss(

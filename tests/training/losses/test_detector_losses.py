@@ -15,6 +15,7 @@ from sam3_edge.training.losses.detector_losses import (
     classification_loss,
     detector_losses,
     presence_loss,
+    presence_weights,
 )
 from sam3_edge.training.losses.loss_counts import target_counts
 from sam3_edge.training.losses.mask_losses import (
@@ -159,6 +160,37 @@ def test_presence_is_asked_only_where_the_answer_is_known(
     )
     got = presence_loss(output.presence, targets)
     assert value(got) == pytest.approx(expected / 2.0, rel=1e-5)
+
+
+def test_a_balance_makes_both_sides_of_presence_weigh_the_same() -> None:
+    """However many phrases are absent: at logit 0 each side's gradient is the same."""
+    one_of_four = replace(
+        nothing_to_find(), boxes=random_boxes(1), prompt=torch.zeros(1, dtype=torch.int64)
+    )
+    counts = target_counts(one_of_four)
+    gradients = {}
+    for balance in (0.0, 0.5, 1.0):
+        presence = torch.zeros(LAYERS, PROMPTS, 1, requires_grad=True)
+        weights = presence_weights(counts, balance)
+        loss = presence_loss(presence, one_of_four, *weights)
+        loss.backward()  # type: ignore[no-untyped-call]
+        # What all weigh together is as before.
+        assert value(loss) == pytest.approx(0.5 * LAYERS * PROMPTS * math.log(2.0))
+        assert presence.grad is not None
+        gradients[balance] = [
+            value(side.abs().sum()) for side in (presence.grad[:, :1], presence.grad[:, 1:])
+        ]
+    assert gradients[0.0][1] == pytest.approx(3.0 * gradients[0.0][0])
+    assert gradients[1.0][1] == pytest.approx(gradients[1.0][0])
+    assert gradients[0.0][0] < gradients[0.5][0] < gradients[1.0][0]
+    assert presence_weights(counts, 0.0) == (1.0, 1.0)
+
+
+def test_a_step_without_either_side_of_presence_is_finite() -> None:
+    absent = target_counts(nothing_to_find())
+    assert presence_weights(absent, 1.0)[1] == pytest.approx(0.5)
+    present = replace(absent, present=absent.known)
+    assert presence_weights(present, 1.0)[0] == pytest.approx(0.5)
 
 
 def test_mask_losses_count_last_layer_and_objects_with_a_mask(
