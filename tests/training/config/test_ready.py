@@ -30,6 +30,7 @@ def test_they_are_all_there() -> None:
         "generalisation",
         "nano",
         "nano_aquarium",
+        "nano_default",
         "odinw13",
         "roboflow100",
         "simple",
