@@ -54,7 +54,12 @@ class Objective(nn.Module):
         if self.weights.denoising.weight:
             batch = replace(batch, noised=noised_boxes(batch.targets, self.weights.denoising))
         output = self.detector(
-            batch.images, batch.token_ids, batch.image_index, batch.exemplars, batch.noised
+            batch.images,
+            batch.token_ids,
+            batch.image_index,
+            batch.exemplars,
+            batch.noised,
+            batch.targets.present() > 0.0,
         )
         with torch.autocast(batch.images.device.type, enabled=False):
             parts = detector_losses(

@@ -24,35 +24,11 @@ from sam3_edge.training.model.layers import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedQueries:
-    """queries: (L, N, Q, C), normed. boxes: (L, N, Q, 4) cxcywh in 0..1. presence: (L, N, 1).
-
-    Where twins or noised queries were decoded too, Q counts all: the queries first, then their
-    twins, then the noised ones.
-    """
+    """queries: (L, N, Q, C), normed. boxes: (L, N, Q, 4) cxcywh in 0..1. presence: (L, N, 1)."""
 
     queries: Tensor
     boxes: Tensor
     presence: Tensor
-
-    def apart(
-        self, num_queries: int, num_noised: int
-    ) -> tuple["DecodedQueries", "DecodedQueries | None", "DecodedQueries | None"]:
-        """The first `num_queries`, their twins, and the last `num_noised`; None where there are
-        none.
-        """
-        num_twins = self.queries.shape[2] - num_queries - num_noised
-        if num_twins == num_noised == 0:
-            return self, None, None
-        sizes = [num_queries, num_twins, num_noised]
-        first, twins, noised = (
-            DecodedQueries(queries=q, boxes=b, presence=self.presence)
-            for q, b in zip(
-                self.queries.split_with_sizes(sizes, dim=2),
-                self.boxes.split_with_sizes(sizes, dim=2),
-                strict=True,
-            )
-        )
-        return first, twins if num_twins else None, noised if num_noised else None
 
 
 class DecoderLayer(nn.Module):
@@ -138,18 +114,12 @@ class Decoder(nn.Module):
         prompt_bias: Tensor,
         tokens: Tensor,
         position: Tensor,
-        twins: bool = False,
-        num_noised: int = 0,
+        alone: bool = False,
     ) -> DecodedQueries:
         """contents (N, Q, C), boxes (N, Q, 4) cxcywh in 0..1, prompt (N, K, C) and its bias,
-        tokens (N, s*s, C), position (1, s*s, C). twins: decode each query's twin too. num_noised:
-        so many of the contents, the last, see no other query, are seen by none and have no twin.
+        tokens (N, s*s, C), position (1, s*s, C). alone: no query sees another.
         """
-        own = contents.shape[1] - num_noised
-        num_talking = 1 + own
-        if twins:
-            contents = torch.cat((contents[:, :own], contents), dim=1)
-            boxes = torch.cat((boxes[:, :own], boxes), dim=1)
+        num_talking = 1 if alone else 1 + contents.shape[1]
         presence = self.presence_token.weight.expand(contents.shape[0], 1, -1)
         x = torch.cat((presence, contents), dim=1)
         keys, side = tokens + position, math.isqrt(tokens.shape[1])

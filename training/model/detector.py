@@ -100,10 +100,12 @@ class Detector(nn.Module):
         image_index: Tensor,
         exemplars: ExemplarBoxes | None = None,
         noised: NoisedBoxes | None = None,
+        shown: Tensor | None = None,
     ) -> DetectorOutput:
         """images (B, S, S, 3) uint8 RGB, token_ids (N, 32) int64 and image_index (N,) int64: which
         picture each prompt is asked about, ascending. Exemplars are boxes in that same picture.
-        noised: boxes to denoise, in training.
+        noised: boxes to denoise, in training. shown: (N,) bool, the prompts that have an object,
+        as training knows; None: perhaps all.
         """
         if bool((image_index.diff() < 0).any()):
             raise ValueError(
@@ -121,7 +123,7 @@ class Detector(nn.Module):
             no_token = torch.ones_like(text_mask[:, :1])
             first = torch.zeros_like(text_mask[:, :1])
             mask = torch.cat((text_mask, no_token, first, exemplars.padding), dim=1)
-        return self.decode(features, text, extra, mask, image_index, noised)
+        return self.decode(features, text, extra, mask, image_index, noised, shown)
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """images: (B, S, S, 3) uint8 RGB. Cast comes first: TensorRT cannot transpose uint8."""
@@ -153,6 +155,7 @@ class Detector(nn.Module):
         prompt_mask: Tensor,
         image_index: Tensor | None,
         noised: NoisedBoxes | None = None,
+        shown: Tensor | None = None,
     ) -> DetectorOutput:
         """text (N, 32, C), exemplars (N, E, C), prompt_mask (N, 33 + E) bool, True = not attended
         to: text, the image token, exemplars. image_index: (N,), or None when B = 1.
@@ -170,14 +173,15 @@ class Detector(nn.Module):
         contents, boxes, prior, dense = self._first_queries(
             features.maps[1], embedding, image_index, noised
         )
-        num, num_noised = self.config.num_queries, 0 if noised is None else noised.boxes.shape[1]
-        with_twins = self.training and self.config.decoder.one_to_many
-        every = self.transformer.decoder(
-            contents, boxes, prompt, bias, fused, position, with_twins, num_noised
+        num = self.config.num_queries
+        decoded = self.transformer.decoder(
+            contents[:, :num], boxes[:, :num], prompt, bias, fused, position
         )
-        decoded, twins, alone = every.apart(num, num_noised)
-        own = prior if prior is None or noised is None else prior[:, :num]
-        placed = prior if prior is None or noised is None else prior[:, num:]
+        twins = noisy = None
+        if self.training:
+            twins, noisy = self._alone(
+                contents, boxes, prior, embedding, (prompt, bias, fused, position), noised, shown
+            )
         masks, semantic = self.segmentation_head(
             decoded.queries[-1],
             decoded.boxes[-1].detach(),
@@ -188,25 +192,55 @@ class Detector(nn.Module):
             image_index,
         )
         return DetectorOutput(
-            logits=self._logits(decoded.queries, embedding, own),
+            logits=self._logits(
+                decoded.queries, embedding, None if prior is None else prior[:, :num]
+            ),
             presence=decoded.presence,
             boxes=decoded.boxes,
             query_masks=masks,
             semantic=semantic,
             proposals=dense,
-            twins=None
-            if twins is None
-            else TwinOutput(logits=self._logits(twins.queries, embedding, own), boxes=twins.boxes),
+            twins=twins,
             image_embedding=per_prompt(tokens.mean(dim=1), image_index, n),
             prompt_embedding=embedding,
-            noised=None
-            if noised is None or alone is None
-            else NoisedOutput(
-                logits=self._logits(alone.queries, embedding, placed),
-                boxes=alone.boxes,
-                asked=noised,
-            ),
+            noised=noisy,
         )
+
+    def _alone(
+        self,
+        contents: Tensor,
+        boxes: Tensor,
+        prior: Tensor | None,
+        embedding: Tensor,
+        memory: tuple[Tensor, Tensor, Tensor, Tensor],
+        noised: NoisedBoxes | None,
+        shown: Tensor | None,
+    ) -> tuple[TwinOutput | None, NoisedOutput | None]:
+        """The queries that see no other, in training: twins of the first Q, and noised boxes.
+
+        They are decoded for the prompts that have an object (`shown`, (N,) bool; None: all): the
+        others have nothing to teach them, and count as answering no.
+        """
+        num = self.config.num_queries
+        first = 0 if self.config.decoder.one_to_many else num
+        if first == contents.shape[1]:
+            return None, None
+        n = len(contents)
+        rows = torch.arange(n, device=contents.device) if shown is None else shown.nonzero()[:, 0]
+        prompt, bias, fused, position = memory
+        decoded = self.transformer.decoder(
+            contents[rows, first:], boxes[rows, first:], prompt[rows], bias[rows], fused[rows],
+            position, alone=True,
+        )  # fmt: skip
+        own = None if prior is None else prior[rows, first:]
+        logits = self._logits(decoded.queries, embedding[rows], own)
+        logits, places = _spread(logits, rows, n, -MAX_LOGIT), _spread(decoded.boxes, rows, n, 0.5)
+        split = num - first
+        twins = TwinOutput(logits=logits[..., :split], boxes=places[..., :split, :])
+        if noised is None:
+            return twins, None
+        noisy = NoisedOutput(logits=logits[..., split:], boxes=places[..., split:, :], asked=noised)
+        return twins if split else None, noisy
 
     def _first_queries(
         self,
@@ -244,3 +278,9 @@ class Detector(nn.Module):
         if prior is None:
             return logits
         return (logits + prior.detach()).clamp(-MAX_LOGIT, MAX_LOGIT)
+
+
+def _spread(values: Tensor, rows: Tensor, count: int, fill: float) -> Tensor:
+    """(L, K, ...) of the prompts `rows` (K,) -> (L, count, ...), `fill` for the others."""
+    every = values.new_full((values.shape[0], count, *values.shape[2:]), fill)
+    return every.index_copy(1, rows, values)

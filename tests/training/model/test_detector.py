@@ -150,6 +150,24 @@ def test_twins_do_not_change_what_the_queries_say() -> None:
     torch.testing.assert_close(taught.masks, asked.masks, atol=1e-4, rtol=1e-4)
 
 
+def test_twins_of_prompts_without_an_object_answer_no() -> None:
+    torch.manual_seed(0)
+    model = Detector(replace(preset("tiny"), dropout=0.0)).train()
+    ids, index = torch.stack([tokens(2759), tokens(1615), tokens(320)]), torch.tensor([0, 0, 1])
+    shown = torch.tensor([True, False, True])
+    with torch.no_grad():
+        every = model(pictures(model.config, 2), ids, index)
+        some = model(pictures(model.config, 2), ids, index, shown=shown)
+    assert every.twins is not None
+    assert some.twins is not None
+    torch.testing.assert_close(some.logits, every.logits)
+    for got, expected in zip(
+        (some.twins.logits, some.twins.boxes), (every.twins.logits, every.twins.boxes), strict=True
+    ):
+        torch.testing.assert_close(got[:, shown], expected[:, shown], atol=1e-5, rtol=1e-5)
+    assert (some.twins.logits[:, ~shown].sigmoid() < 1e-4).all()
+
+
 def test_prompts_must_stand_by_picture() -> None:
     model = Detector(preset("tiny"))
     ids = torch.stack([tokens(2759)] * 2)
