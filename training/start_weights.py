@@ -19,6 +19,7 @@ from sam3_edge.training.model.efficientnet import (
     pretrained_path,
 )
 from sam3_edge.training.model.weights import (
+    PREFIX,
     bundled_weights_path,
     load_reference,
     load_weights,
@@ -86,12 +87,12 @@ def load_fitting(detector: Detector, state: Mapping[str, Tensor]) -> tuple[int, 
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """Of .safetensors, or what torch.save wrote, under "model" or by itself."""
+    """Of .safetensors, of a run's last.pt, or what torch.save wrote, under "model" or by itself."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         held = torch.load(path, map_location="cpu", weights_only=True)
-        state = held.get("model", held)
+        state = _of_run(held) if "standing" in held else held.get("model", held)
         return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     except (
         OSError,
@@ -106,6 +107,11 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path}: expected weights as .safetensors or of torch.save, got: {first}; check "
             "trainer.model.weights"
         ) from error
+
+
+def _of_run(held: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """The averaged weights, and where nothing is averaged those of the last step."""
+    return {PREFIX + name: tensor for name, tensor in {**held["model"], **held["average"]}.items()}
 
 
 def _load_backbone(detector: Detector, name: str) -> Path:

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from sam3_edge.errors import ExportError, TrainingError, UsageError
+from sam3_edge.training.checkpoint import RunState, save_state
 from sam3_edge.training.config.schema import ModelSection
 from sam3_edge.training.model.config import preset
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.weights import PREFIX, WeightsMetadata, load_weights, save_weights
+from sam3_edge.training.standing import Standing
 from sam3_edge.training.start_weights import start_detector
 
 SIZE = 84
@@ -33,6 +35,23 @@ def section(**values: object) -> ModelSection:
 def assert_same(one: Detector, other: Detector) -> None:
     theirs = other.state_dict()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in one.state_dict().items())
+
+
+def test_a_checkpoint_of_a_run_gives_its_averaged_weights(
+    saved: tuple[Detector, Path], tmp_path: Path
+) -> None:
+    model, path = saved[0], tmp_path / "last.pt"
+    weights = model.state_dict()
+    name = next(iter(weights))
+    average = {name: weights[name] + 1.0, "updates": 3}
+    state = RunState(
+        standing=Standing(step=3), micro_batch=3, fingerprint={}, model=weights, average=average,
+        optimizer={}, scaler={}, random=[],
+    )  # fmt: skip
+    save_state(path, state)
+    loaded, _ = start_detector(section(weights=str(path), partial=True))
+    assert torch.equal(loaded.state_dict()[name], average[name])
+    assert torch.equal(loaded.state_dict()[[*weights][-1]], [*weights.values()][-1])
 
 
 def test_weights_are_those_of_the_file(saved: tuple[Detector, Path], tmp_path: Path) -> None:
