@@ -1,6 +1,6 @@
 """The folder of the long run and what lies where in it.
 
-lock  state.json  history.jsonl  curve.png
+lock  state.json  history.jsonl  reserve  curve.png
 legs/leg-001/  leg.json                what is trained, of which commit, from which weights
                source/                 a clone, at that commit
                environment/            a Python with what the clone needs
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from train_default.failure import Failure
+
+_RESERVED_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,11 @@ class Home:
         return self.folder / "history.jsonl"
 
     @property
+    def reserve(self) -> Path:
+        """Space, to be given up where the disk is full and an end must be noted."""
+        return self.folder / "reserve"
+
+    @property
     def curve(self) -> Path:
         return self.folder / "curve.png"
 
@@ -120,6 +127,7 @@ class Home:
         """Raises Failure."""
         try:
             (self.folder / "legs").mkdir(parents=True, exist_ok=True)
+            self.reserve.write_bytes(bytes(_RESERVED_BYTES))
         except OSError as error:
             raise Failure(
                 f"{self.folder}: expected a folder that can be written, got: {error.strerror}; "

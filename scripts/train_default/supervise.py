@@ -5,6 +5,7 @@ It holds the lock, and so does the trainer, which is told to stop should the sup
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from train_default.state import ENDED, RUNNING, State, write_state
 POLL_S = 0.5
 # From being told to stop until the checkpoint is written; an evaluation ends at its next picture.
 GRACE_S = 180.0
+_FULL_BYTES = 2**20
 _GOOD_ENDS = (0, 130, -signal.SIGTERM)
 
 
@@ -149,6 +151,8 @@ def _reason(trainer: "subprocess.Popen[bytes]", why: str, leg: Leg) -> str:
         return why
     if status == 0:
         return "finished: the configuration asks for no more steps"
+    if shutil.disk_usage(leg.folder).free < _FULL_BYTES:  # what it said is lost then
+        return f"the disk of {leg.folder} is full; free space, and start again"
     said = f"killed by {signal.Signals(-status).name}" if status < 0 else _last_line(leg.train_log)
     return f"{why}: {said}" if why else said
 
@@ -161,9 +165,14 @@ def _last_line(path: Path) -> str:
 
 
 def _note(home: Home, state: State) -> None:
-    """On a full disk the run itself matters more than what is noted of it."""
-    try:
-        write_state(home, state)
-        home.remember({"at": state.since, "what": state.what, "leg": state.leg, "why": state.why})
-    except OSError as error:
-        print(f"train-default: cannot write {home.state}: {error.strerror}", file=sys.stderr)
+    """On a full disk in the place that was reserved for it."""
+    event = {"at": state.since, "what": state.what, "leg": state.leg, "why": state.why}
+    for last in (False, True):
+        try:
+            write_state(home, state)
+            home.remember(event)
+            return
+        except OSError as error:
+            home.reserve.unlink(missing_ok=True)
+            if last:
+                print(f"train-default: cannot write {home.state}: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Times, curves and command lines of the long run, without a process."""
 
+import errno
 import json
 import os
 import signal
@@ -13,13 +14,15 @@ import numpy as np
 import pytest
 
 from sam3_edge.training.config.compose import compose_config
+from train_default import supervise
 from train_default.curve import text_curve
 from train_default.curve_picture import draw_curve
 from train_default.failure import Failure
-from train_default.places import Leg, LegFacts
+from train_default.places import Home, Leg, LegFacts
 from train_default.processes import Process, give_way, process_of
 from train_default.progress import progress_of
 from train_default.start import next_time
+from train_default.state import ENDED, State, read_state, write_state
 from train_default.supervise import quoted, trainer_command
 
 
@@ -111,3 +114,19 @@ def test_the_picture_has_a_colour_for_every_series() -> None:
         np.unique(empty.reshape(-1, 3), axis=0)
     )
     assert cv2.imencode(".png", drawn)[0]
+
+
+def test_an_end_is_noted_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    home.make()
+
+    def full_while_reserved(home: Home, state: State) -> None:
+        if home.reserve.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_state(home, state)
+
+    monkeypatch.setattr(supervise, "write_state", full_while_reserved)
+    supervise._note(home, State(what=ENDED, leg=1, since=0.0, why="the disk is full"))
+    found = read_state(home)
+    assert found is not None
+    assert (found.what, found.why) == (ENDED, "the disk is full")
