@@ -177,13 +177,17 @@ def test_the_advice_names_every_way_and_by_how_much() -> None:
 
 def test_the_largest_of_several_sizes_is_what_is_counted() -> None:
     model = detector()
-    own, larger = estimate(model), estimate_memory(
-        model, batch(1, 126), loss, precision=Precision.fp32, ema=True, batch_size=4,
-        several_sizes=True,
-    )  # fmt: skip
+    own, larger = (
+        estimate_memory(
+            model, batch(1, size), loss, precision=Precision.fp32, ema=True, batch_size=4
+        )
+        for size in (84, 126)
+    )
     assert larger.image_size == 126
     assert larger.activations > 1.5 * own.activations
-    assert "trainer.data.image_sizes of at most" in advice(larger, None)
+    line = advice(replace(ESTIMATE, several_sizes=True), 1400 * MIB)
+    assert "trainer.data.image_sizes of at most 168 need 900 MiB" in line
+    assert "trainer.model.image_size" not in line
 
 
 def test_the_batch_that_is_advised_fits() -> None:
