@@ -61,10 +61,17 @@ def _stat(pid: int) -> tuple[str, int]:
 
 
 def give_way(pid: int, nice: int | None) -> None:
-    """Of a process that has just begun, and all that it will start. None: the lowest there is, nice
-    19 and, where the kernel lets us, SCHED_IDLE, and the disk only when nobody else wants it.
+    """Of a process that has just begun a session of its own, and all that it will start. None: the
+    lowest there is, nice 19 and, where the kernel lets us, SCHED_IDLE, and the disk only when nobody
+    else wants it.
+
+    Linux may divide the processor among sessions first (sched_autogroup, man 7 sched): a process's
+    own nice then counts within its session alone, so the session is told as well.
     """
-    os.setpriority(os.PRIO_PROCESS, pid, 19 if nice is None else nice)
+    value = 19 if nice is None else nice
+    os.setpriority(os.PRIO_PROCESS, pid, value)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(f"{value}\n", encoding="ascii")
     if nice is not None:
         return
     with contextlib.suppress(OSError, AttributeError):

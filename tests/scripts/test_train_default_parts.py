@@ -70,6 +70,17 @@ def test_the_lowest_priority_is_below_every_other() -> None:
         child.wait()
 
 
+def test_a_session_gives_way_with_its_process() -> None:
+    """Among sessions the processor is shared before any process's nice counts."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:
+        give_way(child.pid, 7)
+        session = Path(f"/proc/{child.pid}/autogroup")
+        told = session.read_text().split()[-1] if session.exists() else "7"
+        nice = os.getpriority(os.PRIO_PROCESS, child.pid)
+        child.kill()
+    assert (nice, told) == (7, "7")
+
+
 def test_a_process_is_not_taken_for_another_of_its_number() -> None:
     child = subprocess.Popen(["sleep", "60"])
     held = process_of(child.pid)
