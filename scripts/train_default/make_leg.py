@@ -78,11 +78,13 @@ def python_of(leg: Leg, facts: LegFacts) -> Path:
 
 
 def clean_environment(leg: Leg, facts: LegFacts) -> dict[str, str]:
-    """Variables for the leg's Python: none that would lead it to other packages."""
+    """Variables for the leg's Python: none that would lead it to other packages, and threads that
+    sleep while they wait for each other instead of keeping the processors from others.
+    """
     theirs = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONSTARTUP")
     kept = {name: value for name, value in os.environ.items() if name not in theirs}
     own = {"PYTHONPATH": str(leg.package)} if facts.given_python else {}
-    return {**kept, **own, "PYTHONUNBUFFERED": "1"}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **kept, **own, "PYTHONUNBUFFERED": "1"}
 
 
 def resolved_commit(checkout: Path, name: str) -> str:
