@@ -11,7 +11,6 @@ import pytest
 QUICK = {
     "draw": ["--quick"],
     "end_to_end": ["--quick"],
-    "image_sizes": ["--quick"],
     "masks": ["--quick"],
     "memory": ["--quick"],
     "preprocess": ["--quick"],
@@ -23,6 +22,7 @@ QUICK = {
 }
 LEFT_OUT = {
     "engine_modes": "BUNDLE: needs one built for TensorRT, and the GPU it was built for",
+    "image_sizes": "CHECKPOINT: exports a bundle for each size, which takes minutes",
     "precision": "--calib FOLDER: needs photos, and builds four bundles from them",
     "training_memory": "PRESET:SIZE:BATCH: loads torch in a process for each, which takes minutes",
     "training_speed": "--data: installs an earlier commit and trains both, which takes minutes",
