@@ -43,7 +43,7 @@ class CocoPictures:
     ask: phrases asked in place of the categories' names; one that is such a name keeps its objects,
         any other is absent from every photo. say: phrase -> what is asked instead of it.
     skip_faulty: leave out what `read_coco` would refuse.
-    An object without a mask is not judged by mask, nor is a photo whose objects all have none.
+    An object without a mask is not judged by mask; where no object has one, only boxes are.
     Raises DatasetError naming what is wrong.
     """
 
@@ -87,7 +87,7 @@ class CocoPictures:
             boxes=np.array([a.box for a in known], dtype=np.float64).reshape(-1, 4),
             phrase=np.array([a.category for a in known], dtype=np.int64),
             ignore=np.array([a.crowd for a in known], dtype=np.bool_),
-            masks=truth.masks if self._with_masks and _is_known(truth) else None,
+            masks=truth.masks if self._with_masks else None,
             areas=truth.areas,
             mask_areas=truth.mask_areas,
         )
@@ -158,11 +158,6 @@ def _from_other(
             f"none for {len(photos)} pictures; give annotations of the same pictures"
         )
     return truths
-
-
-def _is_known(truth: _Truth) -> bool:
-    """Also of a photo without objects, which shows what is found by mistake."""
-    return not truth.masks or any(mask is not None for mask in truth.masks)
 
 
 def _areas(given: list[float | None], otherwise: list[float]) -> NDArray[np.float64]:

@@ -202,10 +202,3 @@ def test_a_part_is_taken_before_the_limit(coco: Path, tmp_path: Path) -> None:
     assert [Path(picture.path).name for picture in each(unseen)] == ["1.png", "3.png"]
     seen = CocoPictures(coco, groups=str(groups), part="seen", limit=1)
     assert [Path(picture.path).name for picture in each(seen)] == ["2.png"]
-
-
-def test_a_photo_whose_objects_have_no_mask_is_judged_by_boxes(coco: Path) -> None:
-    crabs, shrimp, nothing = each(CocoPictures(coco))
-    assert crabs.masks is not None
-    assert shrimp.masks is None
-    assert nothing.masks == ()
