@@ -35,7 +35,7 @@ def noised_boxes(targets: Targets, section: DenoisingSection) -> NoisedBoxes | N
     kept = count.clamp(max=most)
     number = kept * (most // kept.clamp(min=1)).clamp(max=section.groups)
     slot = torch.arange(int(number.max()), device=count.device)
-    chosen = objects.gather(1, slot % kept.clamp(min=1)[:, None])
+    chosen = objects.gather(1, slot % count.clamp(min=1)[:, None])
     wanted = targets.boxes[chosen].tile(1, 2, 1)
     positive = (torch.arange(2 * len(slot), device=count.device) < len(slot)).expand(len(count), -1)
     boxes = with_noise(wanted, positive, section.box_noise)
