@@ -17,6 +17,7 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from sam3_edge.calib.calibration import Range
+from sam3_edge.calib.saturation import saturates
 from sam3_edge.errors import CalibrationError
 from sam3_edge.export.stored_weights import widen_weights
 
@@ -84,7 +85,8 @@ def quantise(
 ) -> onnx.ModelProto:
     """`model` (FP32) with Q/DQ on every quantisable layer that is not in `keep`.
 
-    Weights are symmetric int8, one scale per output channel. Raises CalibrationError for a layer in
+    Weights are symmetric int8, one scale per output channel; for the CPU of 7 bits where this
+    processor would lose sums of 8 (see `saturates`). Raises CalibrationError for a layer in
     `keep` that is not there, and for a tensor without a range.
     """
     layers = quantisable_layers(model, scheme)
@@ -119,7 +121,7 @@ def _insert_qdq(
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=not symmetric and saturates(),
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         tensors_range=_tensors_data(ranges),
