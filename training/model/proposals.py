@@ -57,6 +57,8 @@ class ProposalHead(nn.Module):
         self.size = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, 4, 1))
         self.content = nn.Linear(width, width)
         self.bias = nn.Parameter(torch.full((), -math.log((1.0 - PRIOR) / PRIOR)))
+        # Cells a side of the picture whose share a size is.
+        self.usual_side = 2 * config.trunk.pretrain_image_size // config.trunk.stride
         self.centres = SideTable(cell_centres, 2 * config.tokens_per_side)
 
     def forward(
@@ -93,12 +95,18 @@ class ProposalHead(nn.Module):
         )
 
     def _boxes(self, raw: Tensor) -> Tensor:
-        """(B, 4, g, g) -> (B, g, g, 4): centre within one cell of its own, size up to the frame."""
+        """(B, 4, g, g) -> (B, g, g, 4): centre within one cell of its own, size up to the frame.
+
+        A convolution sees cells, so a size is one of cells too: of the same object it says the same
+        share of a picture of the usual size, whatever size the picture has.
+        """
         raw = raw.permute(0, 2, 3, 1).float()
         side = raw.shape[1]
         centre = self.centres.at(side) + raw[..., :2].tanh() / side
         # A size of 0.1, a usual object, where the head says nothing.
         size = (raw[..., 2:] - 2.2).sigmoid()
+        if side != self.usual_side:
+            size = size * (self.usual_side / side)
         return torch.cat((centre, size), dim=-1).clamp(0.0, 1.0)
 
     def _peaks(self, logits: Tensor, side: int) -> Tensor:

@@ -26,6 +26,10 @@ UNUSED = (
 )
 
 
+# Of the proposals' grid, nano's own in the middle.
+SIDES = (32, 42, 56)
+
+
 def tokens(*words: int) -> torch.Tensor:
     row = torch.zeros(32, dtype=torch.int64)
     row[: len(words) + 2] = torch.tensor([49406, *words, 49407])
@@ -237,6 +241,15 @@ def test_stretched_positions_are_linear_between_the_learned_ones(tile: int) -> N
         at = (torch.arange(side) + 0.5) * tile / side - 0.5
         ramp = weights @ torch.arange(float(tile))
         torch.testing.assert_close(ramp, at.clamp(0.0, tile - 1.0))
+
+
+def test_a_proposal_has_as_many_cells_at_every_size() -> None:
+    """The head is a convolution: what it says of an object cannot depend on the picture around."""
+    head = Detector(preset("nano")).proposals
+    assert head is not None
+    raw = [torch.zeros(1, 4, side, side) for side in SIDES]
+    cells = [float(head._boxes(one)[0, 0, 0, 2]) * one.shape[-1] for one in raw]
+    assert cells == pytest.approx([cells[0]] * len(SIDES))
 
 
 def test_unknown_preset() -> None:
