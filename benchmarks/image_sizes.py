@@ -1,18 +1,19 @@
 """One checkpoint at several sizes of picture: what each finds, and how long it takes.
 
-    python benchmarks/image_sizes.py CHECKPOINT --sizes 256,336,448 \\
-        --annotations official=valid.json --annotations unseen=places.json
+    python benchmarks/image_sizes.py CHECKPOINT --sizes 256,336,448 --data DATA
+    python benchmarks/image_sizes.py CHECKPOINT --annotations mine=photos/valid.json
 
 Exports CHECKPOINT (the bundled weights, unless another is given) at every size, each compared with
 PyTorch, and measures vision and decoder with ONNX Runtime, the sizes taking turns in one run: the
 ratios hold where milliseconds depend on the evening. AP is the bundle's box AP on each annotated set,
-on the way that `run` takes. Prints the table of the model card, in Markdown.
+on the way that `run` takes: with --data on Aquarium's official validation photos and on its unseen
+places, as the configuration `generalisation` describes them. Prints the table of the model card, in Markdown.
 """
 
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -21,16 +22,19 @@ from rich.console import Console
 
 from sam3_edge.engines.bundle import MANIFEST_NAME, Bundle, file_sha256
 from sam3_edge.errors import Sam3EdgeError, UsageError
+from sam3_edge.eval_sets import configured_data
 from sam3_edge.export.box_ap import box_ap
 from sam3_edge.export.speed import FrameTime, frame_times
 from sam3_edge.export.write_bundle import ExportOptions, export_checkpoint
+from sam3_edge.training.config.compose import quoted
 from sam3_edge.training.evaluation.coco_pictures import CocoPictures
 from sam3_edge.training.evaluation.pictures import JudgedPictures
-from sam3_edge.training.model.config import preset
+from sam3_edge.training.evaluation.validation_sets import validation_sets
 from sam3_edge.training.model.weights import bundled_weights_path, load_weights
 
 SIZES, QUICK_SIZES = "256,320,336,384,448", "112"
 PROMPTS = (1, 4)
+CONFIG, CONFIG_SETS = "generalisation", ("aquarium", "unseen_places")
 ROUNDS, QUICK_ROUNDS = 60, 2
 
 
@@ -49,14 +53,18 @@ class SizeRow:
 @click.command(context_settings={"show_default": True})
 @click.argument("checkpoint", default=bundled_weights_path(), type=click.Path(path_type=Path))
 @click.option("--sizes", help=f"Pixels, with commas.  [default: {SIZES}]")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), help="Folder of Aquarium.")
 @click.option("--annotations", multiple=True, metavar="NAME=FILE", help="COCO's JSON; may repeat.")
 @click.option("--num-images", type=click.IntRange(min=1), help="Only so many photos of each set.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to keep the bundles in.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Keeps the bundles; those in it serve."
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write it for programs.")
 @click.option("--quick", is_flag=True, help="One small size, few rounds: to see that it runs.")
 def main(
     checkpoint: Path,
     sizes: str | None,
+    data: Path | None,
     annotations: tuple[str, ...],
     num_images: int | None,
     out: Path | None,
@@ -65,7 +73,7 @@ def main(
 ) -> None:
     console = Console(stderr=True, highlight=False, markup=False)
     sides = _sides(sizes or (QUICK_SIZES if quick else SIZES), checkpoint)
-    sets = {name: CocoPictures(path, limit=num_images) for name, path in map(_named, annotations)}
+    sets = _sets(data, annotations, num_images)
     with tempfile.TemporaryDirectory() as temporary:
         folder = out or Path(temporary)
         bundles = {side: _exported(checkpoint, folder, side, console.print) for side in sides}
@@ -85,8 +93,23 @@ def _sides(text: str, checkpoint: Path) -> list[int]:
         raise UsageError(
             f"--sizes: expected pixels with commas, as {SIZES}, got {text!r}"
         ) from error
-    name = load_weights(checkpoint)[1].preset
-    return [preset(name, image_size=side).image_size for side in sides]
+    config = load_weights(checkpoint)[0].config
+    return [replace(config, image_size=side).image_size for side in sides]
+
+
+def _sets(
+    data: Path | None, annotations: tuple[str, ...], limit: int | None
+) -> dict[str, JudgedPictures]:
+    sets: dict[str, JudgedPictures] = {}
+    if data is not None:
+        section = configured_data(
+            CONFIG, [f"paths.data={quoted(str(data))}"], limit=limit, skip_faulty=False
+        )
+        section.val = {name: section.val[name] for name in CONFIG_SETS}
+        sets.update(validation_sets(section))
+    for name, path in map(_named, annotations):
+        sets[name] = CocoPictures(path, limit=limit)
+    return sets
 
 
 def _named(text: str) -> tuple[str, Path]:
