@@ -252,7 +252,7 @@ def test_a_name_that_hydra_would_take_apart_is_refused(folder: Path) -> None:
         ("trainer.loss.one_to_many.weight=-1", "trainer.loss.one_to_many.weight: expected 0 or"),
         ("trainer.model.preset=huge", "model preset: expected one of"),
         ("trainer.model.image_size=85", "image size: expected a multiple of"),
-        ("trainer.data.image_sizes=[336,350]", "got 350; use 336 or 352"),
+        ("trainer.data.image_sizes=[84,90]", "image size: expected a multiple of 14"),
         ("trainer.model.weights=none.bin", "trainer.model.weights: expected a file, found none"),
         ("trainer.mode=val", "trainer.model.weights: expected weights to evaluate"),
         ("trainer.data.train.scene.kind=lvis", "trainer.data.train.scene.kind: expected one of"),
