@@ -83,7 +83,7 @@ class GeometryConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderConfig:
     """query_init: "learned" embeddings, or "proposals": boxes and contents of the best cells of a
-    dense head on the 2s map, scored against the prompt.
+    dense head on the map of `proposal_scale` times the tokens a side, scored against the prompt.
     one_to_many: in training each query has a twin that attends to no other query and may answer
     for an object together with others. Of no weight at inference.
     """
@@ -91,6 +91,7 @@ class DecoderConfig:
     layers: int = 6
     num_queries: int = 200
     query_init: Literal["learned", "proposals"] = "learned"
+    proposal_scale: Literal[2, 4] = 2
     one_to_many: bool = True
 
 
@@ -151,7 +152,7 @@ class ModelConfig:
         if self.decoder.query_init == "learned":
             return self.trunk.stride
         cells = math.isqrt(self.num_queries - 1) + 1
-        return -(-cells // 2) * self.trunk.stride
+        return -(-cells // self.decoder.proposal_scale) * self.trunk.stride
 
     @property
     def num_queries(self) -> int:

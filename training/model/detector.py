@@ -171,7 +171,7 @@ class Detector(nn.Module):
         embedding = self.dot_prod_scoring.embed_prompt(prompt, prompt_mask)
 
         contents, boxes, prior, dense = self._first_queries(
-            features.maps[1], embedding, image_index, noised
+            features.maps, embedding, image_index, noised
         )
         num = self.config.num_queries
         decoded = self.transformer.decoder(
@@ -244,7 +244,7 @@ class Detector(nn.Module):
 
     def _first_queries(
         self,
-        middle: Tensor,
+        maps: tuple[Tensor, Tensor, Tensor],
         embedding: Tensor,
         image_index: Tensor | None,
         noised: NoisedBoxes | None,
@@ -263,7 +263,8 @@ class Detector(nn.Module):
                 contents = torch.cat((contents, strangers), dim=1)
         else:
             places = None if noised is None else noised.boxes[..., :2]
-            proposed = self.proposals(middle, embedding, image_index, places)
+            features = maps[0] if self.proposals.scale == 4 else maps[1]
+            proposed = self.proposals(features, embedding, image_index, places)
             contents = proposed.contents + decoder.query_embed.weight
             boxes, prior, dense = proposed.boxes, proposed.logits, proposed.dense
         if noised is not None:

@@ -1,4 +1,4 @@
-"""First queries taken from the picture: the best cells of a dense head on the 2s map.
+"""First queries taken from the picture: the best cells of a dense head on one of its maps.
 
 Every cell says how well it is the centre of something the prompt means, and how big that thing
 would be. A cell that is no local maximum is passed over, so one object is proposed once. Sources:
@@ -47,6 +47,14 @@ def cells_at(places: Tensor, side: int) -> Tensor:
     return row * side + column
 
 
+def chosen_cells(cells: Tensor, numbers: Tensor, image_index: Tensor | None) -> Tensor:
+    """cells (B, g*g, C) of the pictures, numbers (N, K) -> (N, K, C); no copy is made per prompt."""
+    if image_index is not None:
+        return cells[image_index[:, None], numbers]
+    every = per_prompt(cells, None, len(numbers))
+    return every.gather(1, numbers[..., None].expand(-1, -1, cells.shape[-1]))
+
+
 class ProposalHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -57,35 +65,33 @@ class ProposalHead(nn.Module):
         self.size = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, 4, 1))
         self.content = nn.Linear(width, width)
         self.bias = nn.Parameter(torch.full((), -math.log((1.0 - PRIOR) / PRIOR)))
+        self.scale = config.decoder.proposal_scale
         # Cells a side of the picture whose share a size is.
-        self.usual_side = 2 * config.trunk.pretrain_image_size // config.trunk.stride
-        self.centres = SideTable(cell_centres, 2 * config.tokens_per_side)
+        self.usual_side = self.scale * config.trunk.pretrain_image_size // config.trunk.stride
+        self.centres = SideTable(cell_centres, self.scale * config.tokens_per_side)
 
     def forward(
         self,
-        middle: Tensor,
+        features: Tensor,
         prompt_embedding: Tensor,
         image_index: Tensor | None,
         places: Tensor | None = None,
     ) -> Proposals:
-        """middle (B, C, 2s, 2s), prompt_embedding (N, C), image_index (N,) or None for B = 1.
+        """features (B, C, g, g), prompt_embedding (N, C), image_index (N,) or None for B = 1.
 
         places: (N, D, 2) x and y in 0..1, what is proposed there, best or not.
         """
-        shared, side = self.shared(middle), middle.shape[-1]
+        shared, side = self.shared(features), features.shape[-1]
         embedded = self.embed(shared).flatten(2)
         scores = multiply_per_image(prompt_embedding[:, None], embedded, image_index)[:, 0]
         logits = scores * prompt_embedding.shape[-1] ** -0.5 + self.bias
         best = self._peaks(logits, side).topk(self.num_queries, dim=1).indices
         if places is not None:
             best = torch.cat((best, cells_at(places, side)), dim=1)
-        n = prompt_embedding.shape[0]
-        boxes = per_prompt(self._boxes(self.size(shared)).flatten(1, 2), image_index, n)
-        cells = per_prompt(embedded.transpose(1, 2), image_index, n)
+        boxes = per_prompt(self._boxes(self.size(shared)).flatten(1, 2), image_index, len(best))
         every = best[..., None]
-        contents = cells.gather(1, every.expand(-1, -1, cells.shape[-1]))
         return Proposals(
-            contents=self.content(contents),
+            contents=self.content(chosen_cells(embedded.transpose(1, 2), best, image_index)),
             boxes=boxes.gather(1, every.expand(-1, -1, 4)),
             logits=logits.gather(1, best),
             dense=ProposalOutput(
@@ -111,8 +117,10 @@ class ProposalHead(nn.Module):
 
     def _peaks(self, logits: Tensor, side: int) -> Tensor:
         """(N, g*g): the logits of local maxima; everything else is put far below them - not so far
-        that float32 would round what is left to ties, whose order is anyone's choice.
+        that float32 would round what is left to ties, whose order is anyone's choice. A peak is one
+        within half a token to each side, on every map.
         """
         square = logits.unflatten(1, (1, side, side))
-        highest = F.max_pool2d(square, 3, stride=1, padding=1).flatten(1)
+        around = self.scale // 2
+        highest = F.max_pool2d(square, 2 * around + 1, stride=1, padding=around).flatten(1)
         return logits - (logits < highest).to(logits.dtype) * BELOW_PEAKS

@@ -11,6 +11,7 @@ from sam3_edge.training.model.config import PRESETS, ModelConfig, preset
 from sam3_edge.training.model.detector import Detector, ExemplarBoxes
 from sam3_edge.training.model.geometry import pooling_weights
 from sam3_edge.training.model.outputs import DetectorOutput
+from sam3_edge.training.model.proposals import chosen_cells
 from sam3_edge.training.model.trunk import stretch_weights
 
 # What of a fresh model a text-only prompt never reaches.
@@ -137,6 +138,25 @@ def test_the_rank_of_a_proposal_does_not_matter() -> None:
     shuffled = decoder(contents[:, order], boxes[:, order], prompt, bias, fused, position)
     torch.testing.assert_close(straight.boxes[:, :, order], shuffled.boxes, atol=1e-5, rtol=1e-5)
     assert model.transformer.decoder.query_embed.num_embeddings == 1
+
+
+@torch.inference_mode()
+def test_proposals_come_from_the_map_they_are_asked_of() -> None:
+    torch.manual_seed(0)
+    config = preset("nano", image_size=112, overrides={"decoder": {"proposal_scale": 4}})
+    out = Detector(config).eval()(pictures(config, 1), tokens(2759)[None], torch.tensor([0]))
+    assert out.proposals is not None
+    assert out.proposals.logits.shape == (1, 28, 28)
+    assert out.boxes.shape[2] == config.num_queries
+
+
+def test_cells_are_chosen_from_the_picture_of_their_prompt() -> None:
+    cells, numbers = torch.rand(2, 9, 3), torch.tensor([[0, 8], [4, 4], [7, 1]])
+    owner = torch.tensor([0, 0, 1])
+    found = chosen_cells(cells, numbers, owner)
+    for prompt, row in enumerate(numbers.tolist()):
+        assert torch.equal(found[prompt], cells[owner[prompt], row])
+    assert torch.equal(chosen_cells(cells[:1], numbers, None), cells[0][numbers])
 
 
 def test_twins_do_not_change_what_the_queries_say() -> None:
