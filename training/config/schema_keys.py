@@ -166,8 +166,10 @@ def _sections(section: type, prefix: str) -> Iterator[str]:
 
 
 def _named_as(known: str, key: str) -> str:
-    """A known key with the names that `key` has in the same places, or NAME."""
-    names = dict(enumerate(key.split(".")))
+    """A known key with the names that `key` has in the same places, or NAME. The last one is what was
+    perhaps mistyped: it is no name to take over.
+    """
+    names = dict(enumerate(key.split(".")[:-1]))
     words = enumerate(known.split("."))
     return ".".join(names.get(i, "NAME") if word == ANY else word for i, word in words)
 

@@ -99,7 +99,10 @@ def test_every_key_of_the_schema_is_known_and_reached_from_the_command_line() ->
     assert {*known_keys()} - named == {*defaults}
     assert {key.rpartition(".")[0] for key in named} == {
         "trainer.data.train.*",
+        "trainer.data.train.*.say",
         "trainer.data.val.*",
+        "trainer.data.val.*.say",
+        "trainer.model.overrides",
         "scratch",
     }
     overrides = {key: other_value(default) for key, default in defaults.items()}

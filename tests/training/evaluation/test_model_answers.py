@@ -26,6 +26,7 @@ from sam3_edge.training.model.config import ModelConfig, preset
 from sam3_edge.training.model.detector import Detector
 from sam3_edge.training.model.outputs import DetectorOutput, ImageFeatures
 from sam3_edge.training.model.weights import bundled_weights_path, load_weights
+from tests.training.given_masks import given_masks
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 SCENES = ScenePictures(3, width=320, height=240)
@@ -56,7 +57,9 @@ class Oracle(Detector):
             logits[0, prompt, : len(true)] = 5.0 - 0.1 * torch.arange(len(true))
             presence[0, prompt] = 5.0 if len(true) else -5.0
         masks = torch.full((prompts, queries, 8, 8), -1.0)
-        return replace(output, logits=logits, presence=presence, boxes=boxes, masks=masks)
+        return replace(
+            output, logits=logits, presence=presence, boxes=boxes, query_masks=given_masks(masks)
+        )
 
 
 @pytest.fixture(scope="module")
