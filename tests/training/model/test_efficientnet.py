@@ -97,11 +97,13 @@ def test_the_last_stages_add_to_the_tokens_what_they_have_learned(side: int) -> 
     stem = EfficientNetStem(replace(TRUNK, whole_backbone=True)).eval()
     first = EfficientNetStem(TRUNK).eval()
     first.load_state_dict(stem.state_dict(), strict=False)
-    nn.init.zeros_(stem.last_to_tokens.weight)
-    nn.init.zeros_(stem.last_to_tokens.bias)
+    weight, bias = stem.last_to_tokens.weight, stem.last_to_tokens.bias
+    assert bias is not None
+    nn.init.zeros_(weight)
+    nn.init.zeros_(bias)
     images = torch.rand(1, 3, side, side)
     torch.testing.assert_close(stem(images)[0], first(images)[0])
-    nn.init.ones_(stem.last_to_tokens.bias)
+    nn.init.ones_(bias)
     torch.testing.assert_close(stem(images)[0], first(images)[0] + 1.0)
 
 
