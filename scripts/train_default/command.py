@@ -173,5 +173,5 @@ def _add_start(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="append",
         default=[],
         metavar="NAME==VERSION",
-        help="install this package too, such as the backbone's; may be repeated",
+        help="install this package too; may be repeated (default for nano_default: its backbone's)",
     )

