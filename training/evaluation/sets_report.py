@@ -40,9 +40,11 @@ class SetsReport:
 
 def show_sets(console: Console, report: SetsReport) -> None:
     console.print(f"{report.model}, sets of {report.config}", markup=False, highlight=False)
-    table = Table("set", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    # A name is what a row is found by: where there is little room, headings break instead.
+    table.add_column("set", no_wrap=True, min_width=max(map(len, report.sets)))
     for name in _COLUMNS:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     for name, one in report.sets.items():
         table.add_row(name, *_row(one))
     console.print(table)
