@@ -51,7 +51,7 @@ def chosen_cells(cells: Tensor, numbers: Tensor, image_index: Tensor | None) -> 
     """cells (B, g*g, C) of the pictures, numbers (N, K) -> (N, K, C); no copy is made per prompt."""
     if image_index is not None:
         return cells[image_index[:, None], numbers]
-    every = per_prompt(cells, None, len(numbers))
+    every = per_prompt(cells, None, numbers.shape[0])
     return every.gather(1, numbers[..., None].expand(-1, -1, cells.shape[-1]))
 
 
@@ -88,7 +88,7 @@ class ProposalHead(nn.Module):
         best = self._peaks(logits, side).topk(self.num_queries, dim=1).indices
         if places is not None:
             best = torch.cat((best, cells_at(places, side)), dim=1)
-        boxes = per_prompt(self._boxes(self.size(shared)).flatten(1, 2), image_index, len(best))
+        boxes = per_prompt(self._boxes(self.size(shared)).flatten(1, 2), image_index, best.shape[0])
         every = best[..., None]
         return Proposals(
             contents=self.content(chosen_cells(embedded.transpose(1, 2), best, image_index)),
