@@ -7,7 +7,8 @@ Exports CHECKPOINT (the bundled weights, unless another is given) at every size,
 PyTorch, and measures vision and decoder with ONNX Runtime, the sizes taking turns in one run: the
 ratios hold where milliseconds depend on the evening. AP is the bundle's box AP on each annotated set,
 on the way that `run` takes: with --data on Aquarium's official validation photos and on its unseen
-places, as the configuration `generalisation` describes them. Prints the table of the model card, in Markdown.
+places, as the configuration `generalisation` describes them. Prints the table of the model card, in
+Markdown.
 """
 
 import json

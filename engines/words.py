@@ -1,8 +1,8 @@
 """What is known of words besides how they are written.
 
 The table `words.json` beside this file is small and made by hand. synonyms: other words for all of
-what a phrase means. plurals: where the rule is wrong; none for what has no plural. kinds: a phrase and what is a
-kind of it. alike: groups of phrases that a model takes for each other.
+what a phrase means. plurals: where the rule is wrong; none for what has no plural. kinds: a phrase
+and what is a kind of it. alike: groups of phrases that a model takes for each other.
 """
 
 import json

@@ -37,8 +37,9 @@ def paste_foreign(
     """The picture with some objects of the donor, asked for them too; itself where none can be used.
 
     withheld: normalised phrases that are not added to the picture's, as what it shows of them is not
-    known. related: whether a normalised phrase is a kind of the other or the other way round: no puffin
-    comes where "bird" is asked. max_phrases: an added phrase that would be one too many takes the place of an absent one.
+    known. related: whether of two normalised phrases one is a kind of the other: no puffin comes where
+    "bird" is asked. max_phrases: an added phrase that would be one too many takes the place of an
+    absent one.
     """
     usable = usable_objects(donor, augmentation.foreign_oval, LEAST_SIDE)
     asked = {normalise(phrase) for phrase in picture.phrases}
